@@ -1,0 +1,275 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A service's account, its directories and its secrets, converged together. Private to this collection."""
+
+from __future__ import annotations
+
+import grp
+import os
+import posixpath
+import pwd
+import secrets
+import stat
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _files
+
+MAXIMUM_SECRET_BYTES = 65536
+MINIMUM_GENERATED_BYTES = 16
+
+
+class AccountError(Exception):
+    """The host is not in a state in which the wish can be fulfilled; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A system user with a group of the same name."""
+
+    name: str
+    home: str
+    shell: str = "/usr/sbin/nologin"
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory that shall exist; ``mode`` are permission bits."""
+
+    path: str
+    owner: str
+    group: str
+    mode: int
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A file with one secret. Exactly one of ``generate``, ``content`` and ``copy_of`` says where it comes from.
+
+    ``generate``: random bytes, written as hexadecimal after ``prefix``. ``present`` False removes the file.
+    """
+
+    path: str
+    owner: str
+    group: str
+    mode: int
+    generate: int | None = None
+    prefix: str = ""
+    content: str | None = field(default=None, repr=False)
+    copy_of: str | None = None
+    rotate: bool = False
+    present: bool = True
+
+
+@dataclass
+class Outcome:
+    """What differs, as lines that are safe to show, before and after."""
+
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    generated: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+    def note(self, before: str, after: str) -> None:
+        if before:
+            self.before.append(before)
+        if after:
+            self.after.append(after)
+
+
+RunCommand = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+
+
+def _describe(path: str, status: os.stat_result) -> str:
+    try:
+        owner = pwd.getpwuid(status.st_uid).pw_name
+    except KeyError:
+        owner = str(status.st_uid)
+    try:
+        group = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        group = str(status.st_gid)
+    return f"{path} {owner}:{group} {stat.S_IMODE(status.st_mode):04o}"
+
+
+def converge_account(account: Account, outcome: Outcome, *, run: RunCommand, check_mode: bool) -> None:
+    """Create the user, or refuse one that is not what the caller thinks it is."""
+    try:
+        found = pwd.getpwnam(account.name)
+    except KeyError:
+        outcome.note("", f"user {account.name}, home {account.home}, shell {account.shell}")
+        if check_mode:
+            return
+        # A group of this name may be there already, left by a user that was removed by hand.
+        group = ["--gid", account.name] if _group_exists(account.name) else ["--user-group"]
+        code, _output, error = run(
+            ["useradd", "--system", *group, "--no-create-home", "--home-dir", account.home]
+            + ["--shell", account.shell, "--comment", account.comment, account.name]
+        )
+        if code != 0:
+            raise AccountError(f"useradd {account.name} failed with status {code}: {error.strip()}") from None
+        return
+    if found.pw_uid == 0:
+        raise AccountError(f"user {account.name} is uid 0; a service needs an account of its own: choose another name")
+    if found.pw_dir != account.home or found.pw_shell != account.shell:
+        outcome.note(
+            f"user {account.name}, home {found.pw_dir}, shell {found.pw_shell}",
+            f"user {account.name}, home {account.home}, shell {account.shell}",
+        )
+        if check_mode:
+            return
+        code, _output, error = run(["usermod", "--home", account.home, "--shell", account.shell, account.name])
+        if code != 0:
+            raise AccountError(f"usermod {account.name} failed with status {code}: {error.strip()}")
+
+
+def _group_exists(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _ownership(owner: str, group: str, mode: int) -> _files.Ownership:
+    return _files.Ownership(_files.user_id(owner), _files.group_id(group), mode)
+
+
+def _wanted(path: str, owner: str, group: str, mode: int) -> str:
+    return f"{path} {owner}:{group} {mode:04o}"
+
+
+def converge_directory(directory: Directory, outcome: Outcome, *, check_mode: bool) -> None:
+    """Create the directory with its owner and mode, or correct them; parents are created root-owned, 0755."""
+    wanted = _wanted(directory.path, directory.owner, directory.group, directory.mode)
+    try:
+        with _files.open_directory(directory.path) as descriptor:
+            status = os.fstat(descriptor)
+            try:
+                ownership = _ownership(directory.owner, directory.group, directory.mode)
+            except _files.FileError:
+                if not check_mode:
+                    raise
+                outcome.note(_describe(directory.path, status), wanted)
+                return
+            same_owner = (status.st_uid, status.st_gid) == (ownership.uid, ownership.gid)
+            if same_owner and stat.S_IMODE(status.st_mode) == ownership.mode:
+                return
+            outcome.note(_describe(directory.path, status), wanted)
+            if not check_mode:
+                os.fchown(descriptor, ownership.uid, ownership.gid)
+                os.fchmod(descriptor, ownership.mode)
+            return
+    except FileNotFoundError:
+        outcome.note("", wanted)
+    if check_mode:
+        return
+    parent, name = posixpath.split(directory.path.rstrip("/"))
+    _make_parents(parent)
+    ownership = _ownership(directory.owner, directory.group, directory.mode)
+    with _files.open_directory(parent) as descriptor:
+        os.mkdir(name, 0o700, dir_fd=descriptor)
+        with _files.open_beneath(descriptor, name) as made:
+            os.fchown(made, ownership.uid, ownership.gid)
+            os.fchmod(made, ownership.mode)
+
+
+def _make_parents(path: str) -> None:
+    try:
+        with _files.open_directory(path):
+            return
+    except FileNotFoundError:
+        parent, name = posixpath.split(path.rstrip("/"))
+    _make_parents(parent)
+    with _files.open_directory(parent) as descriptor:
+        os.mkdir(name, 0o755, dir_fd=descriptor)
+        with _files.open_beneath(descriptor, name) as made:
+            os.fchmod(made, 0o755)
+
+
+def _secret_bytes(secret: Secret, found: _files.FileState | None) -> bytes:
+    if secret.content is not None:
+        return secret.content.encode()
+    if secret.copy_of is not None:
+        parent, name = posixpath.split(secret.copy_of)
+        with _files.open_directory(parent) as descriptor:
+            source = _files.read_file(descriptor, name, limit=MAXIMUM_SECRET_BYTES)
+        if source is None:
+            raise AccountError(f"{secret.copy_of}: does not exist, so {secret.path} cannot be a copy of it")
+        return source.content
+    if found is not None and not secret.rotate and found.content:
+        return found.content
+    return (secret.prefix + secrets.token_hex(secret.generate or 0)).encode()
+
+
+def converge_secret(secret: Secret, outcome: Outcome, *, check_mode: bool) -> None:
+    """Write the secret with its owner and mode from the first byte; the outcome never tells its content."""
+    parent, name = posixpath.split(secret.path)
+    wanted = _wanted(secret.path, secret.owner, secret.group, secret.mode)
+    try:
+        with _files.open_directory(parent) as descriptor:
+            _converge_secret_in(descriptor, name, secret, wanted, outcome, check_mode=check_mode)
+    except FileNotFoundError:
+        if not check_mode:
+            raise AccountError(f"{parent}: does not exist; name it in directories") from None
+        if secret.present:
+            outcome.note("", f"{wanted}, new content")
+
+
+def _converge_secret_in(
+    directory: int, name: str, secret: Secret, wanted: str, outcome: Outcome, *, check_mode: bool
+) -> None:
+    found = _files.read_file(directory, name, limit=MAXIMUM_SECRET_BYTES)
+    if not secret.present:
+        if found is not None:
+            outcome.note(f"{secret.path} present", f"{secret.path} absent")
+            if not check_mode:
+                os.unlink(name, dir_fd=directory)
+                os.fsync(directory)
+        return
+    try:
+        ownership = _ownership(secret.owner, secret.group, secret.mode)
+        content = _secret_bytes(secret, found)
+    except (_files.FileError, AccountError):
+        # On a bare host the user and the file that is to be copied only appear in the real run.
+        if not check_mode:
+            raise
+        outcome.note("", f"{wanted}, new content")
+        return
+    if found is not None and found.content == content:
+        if (found.uid, found.gid, found.mode) == (ownership.uid, ownership.gid, ownership.mode):
+            return
+        outcome.note(f"{secret.path} uid {found.uid} gid {found.gid} {found.mode:04o}", wanted)
+        if not check_mode:
+            _files.set_ownership(directory, name, ownership)
+        return
+    outcome.note(f"{secret.path}, old content" if found else "", f"{wanted}, new content")
+    if secret.generate is not None:
+        outcome.generated.append(secret.path)
+    if not check_mode:
+        _files.replace_file(directory, name, content, ownership, expected=found)
+
+
+def converge(
+    account: Account | None,
+    directories: t.Sequence[Directory],
+    secret_files: t.Sequence[Secret],
+    *,
+    run: RunCommand,
+    check_mode: bool,
+) -> Outcome:
+    """Converge account, directories and secrets in this order; raises AccountError, FileError or OSError."""
+    outcome = Outcome()
+    if account is not None:
+        converge_account(account, outcome, run=run, check_mode=check_mode)
+    for directory in directories:
+        converge_directory(directory, outcome, check_mode=check_mode)
+    for secret in secret_files:
+        converge_secret(secret, outcome, check_mode=check_mode)
+    return outcome

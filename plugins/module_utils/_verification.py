@@ -1,0 +1,357 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Prove on one host that OpenClaw's Claude route is the proxy and nothing else. Private to this collection.
+
+A check passes, fails, or is unknown; unknown never counts as passed. What starts node is done again only when something
+that it depends on has changed since the receipt was written; the receipt says when that was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import posixpath
+import socket
+import time
+import typing as t
+from dataclasses import asdict, dataclass, field
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _listening, _openclaw, _readiness
+
+RECEIPT_FORMAT = 1
+_RECEIPT_LIMIT = 1_000_000
+PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
+
+
+class VerificationError(Exception):
+    """The verification itself could not be done; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One proof: ``id`` is stable, ``detail`` is one line without secrets, ``remedy`` says what to do about a failure."""
+
+    id: str
+    result: str
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the host must show.
+
+    ``proxy_uid`` None means that the proxy is on another machine, where its owner cannot be seen from here.
+    """
+
+    provider: str
+    default_model: str
+    fallbacks: tuple[str, ...]
+    alias: str
+    proxy_host: str
+    proxy_port: int
+    proxy_uid: int | None
+    proxy_liveness_url: str
+    gateway_ready_url: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose OpenClaw is verified: the command line, the account that runs it, its configuration and state."""
+
+    command: tuple[str, ...]
+    account: _openclaw.Account
+    config_path: str
+    state_dir: str
+
+
+@dataclass
+class Report:
+    """Everything that was found. ``reused`` names the checks whose result comes from the last receipt."""
+
+    checks: list[Check] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    inputs: str = ""
+    proved_at: str = ""
+    reused: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.checks) and all(check.result == PASSED for check in self.checks)
+
+    @property
+    def failures(self) -> list[Check]:
+        return [check for check in self.checks if check.result != PASSED]
+
+    def as_receipt(self) -> dict[str, t.Any]:
+        return {
+            "format": RECEIPT_FORMAT,
+            "passed": self.passed,
+            "proved_at": self.proved_at,
+            "inputs": self.inputs,
+            "versions": self.versions,
+            "checks": [asdict(check) for check in self.checks],
+        }
+
+
+def check_gateway_ready(expectation: Expectation) -> Check:
+    readiness = _readiness.probe(expectation.gateway_ready_url, json_key="ready")
+    return Check(
+        "gateway-ready",
+        PASSED if readiness.ok else FAILED,
+        readiness.detail,
+        "" if readiness.ok else "Look with: journalctl -u openclaw-gateway -n 50",
+    )
+
+
+def check_proxy_owner(expectation: Expectation) -> Check:
+    """Whether the proxy's own user, and nobody else, listens where OpenClaw sends its requests."""
+    identifier = "proxy-owner"
+    if expectation.proxy_uid is None:
+        return Check(identifier, PASSED, f"the proxy is on {expectation.proxy_host}, whose sockets belong to that machine")
+    try:
+        addresses = {info[4][0] for info in socket.getaddrinfo(expectation.proxy_host, expectation.proxy_port)}
+        found = _listening.listeners(expectation.proxy_port)
+    except OSError as error:
+        return Check(identifier, UNKNOWN, f"cannot see who listens: {error}")
+    for address in sorted(str(address) for address in addresses):
+        reached = _listening.reached_by(address, found)
+        foreign = sorted({listener.uid for listener in reached if listener.uid != expectation.proxy_uid})
+        if foreign:
+            return Check(
+                identifier,
+                FAILED,
+                f"uid {foreign[0]} listens on {address} port {expectation.proxy_port}, not the proxy (uid {expectation.proxy_uid})",
+                "Stop that process, or choose another openclaw_proxy_port.",
+            )
+    reached = [listener for address in addresses for listener in _listening.reached_by(str(address), found)]
+    if not reached:
+        return Check(
+            identifier,
+            FAILED,
+            f"nothing listens on {expectation.proxy_host} port {expectation.proxy_port}",
+            "Look with: systemctl status openclaw-proxy",
+        )
+    return Check(identifier, PASSED, f"uid {expectation.proxy_uid} alone listens on port {expectation.proxy_port}")
+
+
+def check_proxy_alive(expectation: Expectation) -> Check:
+    if not expectation.proxy_liveness_url:
+        return Check("proxy-alive", PASSED, "no liveness address was given; the socket's owner was checked")
+    if not expectation.proxy_liveness_url.startswith("http://"):
+        return Check("proxy-alive", UNKNOWN, "the liveness address is not http:// and was not asked")
+    readiness = _readiness.probe(expectation.proxy_liveness_url)
+    return Check(
+        "proxy-alive",
+        PASSED if readiness.ok else FAILED,
+        readiness.detail,
+        "" if readiness.ok else "Look with: journalctl -u openclaw-proxy -n 50",
+    )
+
+
+def check_loopback(expectation: Expectation) -> bool:
+    """Whether the proxy's host is an address of this machine's loopback."""
+    try:
+        return ipaddress.ip_address(expectation.proxy_host).is_loopback
+    except ValueError:
+        return expectation.proxy_host == "localhost"
+
+
+class CommandLine:
+    """OpenClaw's command line as the gateway's user runs it, with the live configuration, read-only."""
+
+    def __init__(self, subject: Subject, *, timeout_seconds: float) -> None:
+        self._subject = subject
+        self._timeout_seconds = timeout_seconds
+
+    def run(self, *arguments: str) -> _openclaw.Completed:
+        """Run one subcommand; raises OpenClawError when it cannot be started or does not end in time."""
+        subject = self._subject
+        with _openclaw.scratch_directory(subject.account) as (_directory, temporary):
+            environment = _openclaw.environment_for(
+                subject.account,
+                command=subject.command,
+                config=subject.config_path,
+                state=subject.state_dir,
+                temporary=temporary,
+            )
+            return _openclaw.run(
+                [*subject.command, *arguments],
+                account=subject.account,
+                environment=environment,
+                timeout_seconds=self._timeout_seconds,
+            )
+
+
+def _json_object(text: str) -> dict[str, t.Any] | None:
+    # Notices may precede the document, which OpenClaw prints last and indented from column 0.
+    start = 0 if text.startswith("{") else text.find("\n{") + 1
+    try:
+        document = json.loads(text[start:])
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def judge_models_status(document: dict[str, t.Any], expectation: Expectation) -> list[Check]:
+    """Compare the answer of ``openclaw models status --json`` with what is expected."""
+    default = document.get("resolvedDefault") or document.get("defaultModel")
+    fallbacks = document.get("fallbacks")
+    aliases = document.get("aliases")
+    remedy = "Run site.yml again; if it comes back, another program writes openclaw.json."
+    checks = [
+        Check(
+            "default-model",
+            PASSED if default == expectation.default_model else FAILED,
+            f"OpenClaw's default model is {default}",
+            "" if default == expectation.default_model else f"Expected {expectation.default_model}. {remedy}",
+        ),
+        Check(
+            "fallbacks",
+            PASSED if fallbacks == list(expectation.fallbacks) else FAILED,
+            f"OpenClaw's fallbacks are {fallbacks if fallbacks else 'none'}",
+            "" if fallbacks == list(expectation.fallbacks) else f"Expected {list(expectation.fallbacks) or 'none'}. {remedy}",
+        ),
+    ]
+    if expectation.alias:
+        target = aliases.get(expectation.alias) if isinstance(aliases, dict) else None
+        checks.append(
+            Check(
+                "alias",
+                PASSED if target == expectation.default_model else FAILED,
+                f"the alias {expectation.alias} leads to {target}",
+                "" if target == expectation.default_model else f"Expected {expectation.default_model}. {remedy}",
+            )
+        )
+    return checks
+
+
+def check_models_status(command_line: CommandLine, expectation: Expectation) -> list[Check]:
+    arguments = ("models", "status", "--json")
+    try:
+        completed = command_line.run(*arguments)
+    except _openclaw.OpenClawError as error:
+        return [Check("default-model", UNKNOWN, str(error))]
+    document = _json_object(completed.stdout)
+    if completed.returncode != 0 or document is None:
+        return [Check("default-model", UNKNOWN, _openclaw.failure_text(["openclaw", *arguments], completed))]
+    return judge_models_status(document, expectation)
+
+
+def check_model_run(command_line: CommandLine, expectation: Expectation) -> Check:
+    """Spend one real request: the only proof that the whole route works."""
+    arguments = ("infer", "model", "run", "--prompt", "ping", "--json")
+    remedy = "Look with: journalctl -u openclaw-proxy -n 50. The upstream's key, quota or model ids are the usual causes."
+    try:
+        completed = command_line.run(*arguments)
+    except _openclaw.OpenClawError as error:
+        return Check("model-run", FAILED, str(error), remedy)
+    document = _json_object(completed.stdout)
+    if completed.returncode != 0 or document is None or document.get("ok") is not True:
+        return Check("model-run", FAILED, _openclaw.failure_text(["openclaw", *arguments], completed), remedy)
+    if document.get("provider") != expectation.provider:
+        return Check("model-run", FAILED, f"the request went to provider {document.get('provider')}", "Run site.yml again.")
+    return Check("model-run", PASSED, f"a request to {expectation.default_model} was answered through {expectation.provider}")
+
+
+def check_model_run_fails(command_line: CommandLine) -> Check:
+    """With the proxy down a request must fail; an answer would have come from somewhere else."""
+    arguments = ("infer", "model", "run", "--prompt", "ping", "--json")
+    try:
+        completed = command_line.run(*arguments)
+    except _openclaw.OpenClawError as error:
+        return Check("fails-closed", UNKNOWN, str(error))
+    document = _json_object(completed.stdout)
+    if completed.returncode == 0 or (document is not None and document.get("ok") is True):
+        return Check(
+            "fails-closed",
+            FAILED,
+            "with the proxy stopped a request was answered all the same",
+            "Run the audit: a fallback or another provider answers while the proxy is down.",
+        )
+    return Check("fails-closed", PASSED, "with the proxy stopped the same request failed")
+
+
+def inputs_digest(subject: Subject, expectation: Expectation, demanded: t.Sequence[str]) -> str:
+    """A digest of everything that the node checks depend on and that root can see without starting node."""
+    parent, name = posixpath.split(subject.config_path)
+    with _files.open_directory(parent) as descriptor:
+        config = _files.read_file(descriptor, name)
+    parts = {
+        "config": config.digest if config else "",
+        "command": list(subject.command),
+        "version": _openclaw.installed_version(subject.command) or "",
+        "release": os.path.realpath(subject.command[-1]),
+        "plugins": _openclaw.plugins_fingerprint(subject.state_dir),
+        "expectation": asdict(expectation),
+        "demanded": list(demanded),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_receipt(path: str) -> dict[str, t.Any] | None:
+    """Return the last receipt, None when there is none that this version can read."""
+    parent, name = posixpath.split(path)
+    try:
+        with _files.open_directory(parent) as descriptor:
+            found = _files.read_file(descriptor, name, limit=_RECEIPT_LIMIT)
+            # A receipt that somebody else could have written proves nothing.
+            if found is None or found.uid != os.geteuid() or found.mode & 0o022:
+                return None
+    except (FileNotFoundError, _files.FileError):
+        return None
+    try:
+        document = json.loads(found.content)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) and document.get("format") == RECEIPT_FORMAT else None
+
+
+def write_receipt(path: str, receipt: dict[str, t.Any]) -> None:
+    """Replace the receipt atomically, root-owned and readable by everybody: it holds no secret."""
+    parent, name = posixpath.split(path)
+    content = (json.dumps(receipt, indent=2, sort_keys=True) + "\n").encode()
+    with _files.private_directory(parent) as descriptor:
+        found = _files.read_file(descriptor, name, limit=_RECEIPT_LIMIT)
+        _files.replace_file(descriptor, name, content, _files.Ownership(os.geteuid(), os.getegid(), 0o644), expected=found)
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+class StoppedService:
+    """A service that is stopped inside a with block and runs again after it, whatever happens to this process."""
+
+    def __init__(self, name: str, run: t.Callable[[list[str]], tuple[int, str, str]], *, restore_seconds: int) -> None:
+        self._unit = f"{name}.service"
+        self._timer = f"failclosed-restore-{name}"
+        self._run = run
+        self._restore_seconds = restore_seconds
+
+    def _require(self, command: list[str]) -> None:
+        code, _output, error = self._run(command)
+        if code != 0:
+            raise VerificationError(f"{' '.join(command)} failed with status {code}: {error.strip()}")
+
+    def __enter__(self) -> StoppedService:
+        # The timer is set first: from here on the service comes back even if this process or the controller dies.
+        self._require(
+            ["systemd-run", "--quiet", "--collect", f"--unit={self._timer}", f"--on-active={self._restore_seconds}"]
+            + ["systemctl", "start", self._unit]
+        )
+        try:
+            self._require(["systemctl", "stop", self._unit])
+        except VerificationError:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._require(["systemctl", "start", self._unit])
+        self._require(["systemctl", "stop", f"{self._timer}.timer"])

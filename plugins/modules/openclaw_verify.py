@@ -1,0 +1,363 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: openclaw_verify
+short_description: Prove on a host that OpenClaw's Claude route is the proxy
+version_added: 0.1.0
+description:
+  - Checks that the gateway is ready, that the proxy's user alone listens where OpenClaw sends its requests, that the proxy
+    is alive, and that OpenClaw itself reports the expected default model, fallbacks and alias.
+  - On request spends a real model request through the proxy, and shows that the same request fails while the proxy is
+    stopped.
+  - Writes a receipt on the host. A check that needs node is done again only when the configuration, the program, a plugin
+    or the expectation has changed since the receipt; otherwise its result and its time come from there.
+  - Fails when a check fails or could not be done. What could not be checked never counts as passed.
+author:
+  - failclosed.openclaw authors (@failclosed)
+attributes:
+  check_mode:
+    support: partial
+    description: Does the checks that start no process and neither stops the proxy nor spends a request; does not fail.
+  diff_mode:
+    support: full
+    description: Shows results that differ from the last receipt.
+  idempotent:
+    support: full
+    description: The receipt is rewritten only when a result or something that it depends on has changed.
+options:
+  command:
+    description: Command line that starts OpenClaw.
+    type: list
+    elements: str
+    required: true
+  user:
+    description: User that runs OpenClaw.
+    type: str
+    required: true
+  state_dir:
+    description: OpenClaw's state directory.
+    type: path
+    required: true
+  config_path:
+    description: OpenClaw's configuration; C(openclaw.json) in O(state_dir) by default.
+    type: path
+  provider:
+    description: The provider that must answer.
+    type: str
+    default: anthropic-max-proxy
+  default_model:
+    description: The expected default model, with its provider.
+    type: str
+    required: true
+  fallbacks:
+    description: The expected fallbacks.
+    type: list
+    elements: str
+    default: []
+  alias:
+    description: The alias that must lead to the default model. Empty means none.
+    type: str
+    default: ""
+  proxy_host:
+    description: Name or address at which OpenClaw finds the proxy.
+    type: str
+    default: 127.0.0.1
+  proxy_port:
+    description: Port at which OpenClaw finds the proxy.
+    type: int
+    default: 3456
+  proxy_user:
+    description: The user that must own the proxy's socket. Empty when the proxy is on another machine.
+    type: str
+    default: ""
+  proxy_liveness_url:
+    description: Address that answers with status 200 while the proxy is alive. Empty means that it is not asked.
+    type: str
+    default: ""
+  proxy_service:
+    description: The proxy's systemd service. Needed for O(proxy_stopped).
+    type: str
+  gateway_ready_url:
+    description: Address of the gateway's readiness endpoint.
+    type: str
+    default: http://127.0.0.1:18789/readyz
+  model_run:
+    description: Spend a real model request to prove that the route works.
+    type: bool
+    default: false
+  proxy_stopped:
+    description:
+      - Stop the proxy for some seconds and show that the same request fails then. Requests of the gateway's users fail
+        during that time. A timer of systemd starts the proxy again even if this module is killed.
+    type: bool
+    default: false
+  always:
+    description: Do every check now, whatever the receipt says.
+    type: bool
+    default: false
+  receipt:
+    description: Where the receipt is kept.
+    type: path
+    default: /var/lib/failclosed-openclaw/receipt.json
+  timeout:
+    description: Seconds that one command of OpenClaw may take.
+    type: int
+    default: 180
+seealso:
+  - module: failclosed.openclaw.openclaw_config
+"""
+
+EXAMPLES = r"""
+- name: Prove the route without spending a request
+  failclosed.openclaw.openclaw_verify:
+    command: [/opt/openclaw/node/current/bin/node, /opt/openclaw/gateway/current/node_modules/openclaw/openclaw.mjs]
+    user: openclaw
+    state_dir: /var/lib/openclaw/.openclaw
+    default_model: anthropic-max-proxy/claude-opus-4.6
+    alias: claude-max-proxy
+    proxy_user: openclaw-proxy
+    proxy_liveness_url: http://127.0.0.1:3456/health/liveliness
+
+- name: Prove it with a real request, and that it fails while the proxy is down
+  failclosed.openclaw.openclaw_verify:
+    command: [/usr/bin/node, /usr/lib/node_modules/openclaw/openclaw.mjs]
+    user: alice
+    state_dir: /home/alice/.openclaw
+    default_model: anthropic-max-proxy/claude-opus-4.6
+    proxy_user: openclaw-proxy
+    proxy_service: openclaw-proxy
+    model_run: true
+    proxy_stopped: true
+    always: true
+"""
+
+RETURN = r"""
+passed:
+  description: Whether every check passed. False in check mode when one could not be done.
+  type: bool
+  returned: always
+  sample: true
+checks:
+  description: The checks.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    id:
+      description: Stable name of the check.
+      type: str
+    result:
+      description: V(passed), V(failed) or V(unknown).
+      type: str
+    detail:
+      description: What was seen.
+      type: str
+    remedy:
+      description: What to do about it; empty when it passed.
+      type: str
+  sample:
+    - id: fallbacks
+      result: passed
+      detail: OpenClaw's fallbacks are none
+      remedy: ""
+reused:
+  description: Ids of the checks whose result comes from the receipt.
+  type: list
+  elements: str
+  returned: always
+  sample: [default-model, fallbacks, alias, model-run]
+proved_at:
+  description: When the checks that need node were last done, UTC.
+  type: str
+  returned: always
+  sample: "2026-11-23T21:30:00Z"
+versions:
+  description: What was checked.
+  type: dict
+  returned: always
+  sample: {openclaw: 2026.9.6}
+receipt:
+  description: Path of the receipt.
+  type: str
+  returned: always
+  sample: /var/lib/failclosed-openclaw/receipt.json
+"""
+
+import os
+import pwd
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _openclaw, _verification
+
+NODE_CHECKS = ("default-model", "fallbacks", "alias", "model-run", "fails-closed")
+
+
+def _lines(checks: t.Iterable[dict[str, t.Any]]) -> str:
+    return "".join(f"{check['id']}: {check['result']}: {check['detail']}\n" for check in checks)
+
+
+def _expectation(module: AnsibleModule) -> _verification.Expectation:
+    params = module.params
+    proxy_uid = None
+    if params["proxy_user"]:
+        try:
+            proxy_uid = pwd.getpwnam(params["proxy_user"]).pw_uid
+        except KeyError:
+            if not module.check_mode:
+                module.fail_json(msg=f"proxy_user '{params['proxy_user']}' does not exist on this host.")
+            proxy_uid = -1
+    return _verification.Expectation(
+        provider=params["provider"],
+        default_model=params["default_model"],
+        fallbacks=tuple(params["fallbacks"]),
+        alias=params["alias"],
+        proxy_host=params["proxy_host"],
+        proxy_port=params["proxy_port"],
+        proxy_uid=proxy_uid,
+        proxy_liveness_url=params["proxy_liveness_url"],
+        gateway_ready_url=params["gateway_ready_url"],
+    )
+
+
+def _node_checks(
+    module: AnsibleModule, subject: _verification.Subject, expectation: _verification.Expectation
+) -> list[_verification.Check]:
+    command_line = _verification.CommandLine(subject, timeout_seconds=module.params["timeout"])
+    checks = _verification.check_models_status(command_line, expectation)
+    if module.params["model_run"]:
+        checks.append(_verification.check_model_run(command_line, expectation))
+    if module.params["proxy_stopped"]:
+
+        def run(command: list[str]) -> tuple[int, str, str]:
+            return t.cast("tuple[int, str, str]", module.run_command(command))
+
+        seconds = module.params["timeout"] + 60
+        with _verification.StoppedService(module.params["proxy_service"], run, restore_seconds=seconds):
+            checks.append(_verification.check_model_run_fails(command_line))
+    return checks
+
+
+def _verify(module: AnsibleModule, expectation: _verification.Expectation) -> tuple[_verification.Report, bool]:
+    """Return the report and whether the receipt was, or would be, rewritten."""
+    params = module.params
+    config_path = params["config_path"] or os.path.join(params["state_dir"], "openclaw.json")
+    report = _verification.Report()
+    last = _verification.read_receipt(params["receipt"])
+    try:
+        account = _openclaw.account_of(params["user"])
+    except _openclaw.OpenClawError:
+        if not module.check_mode:
+            raise
+        report.checks.append(_verification.Check("gateway-ready", _verification.UNKNOWN, "nothing is installed yet"))
+        return report, True
+    subject = _verification.Subject(tuple(params["command"]), account, config_path, params["state_dir"])
+    report.versions["openclaw"] = _openclaw.installed_version(subject.command) or "unknown"
+    report.checks = [
+        _verification.check_gateway_ready(expectation),
+        _verification.check_proxy_owner(expectation),
+        _verification.check_proxy_alive(expectation),
+    ]
+    demanded = [name for name in ("model_run", "proxy_stopped") if params[name]]
+    try:
+        report.inputs = _verification.inputs_digest(subject, expectation, demanded)
+    except FileNotFoundError:
+        if not module.check_mode:
+            raise
+    before = {check["id"]: check for check in last["checks"]} if last else {}
+    current = last is not None and last["inputs"] == report.inputs and last["passed"] is True
+    if current and last is not None and not params["always"]:
+        report.proved_at = last["proved_at"]
+        for identifier in NODE_CHECKS:
+            if identifier in before:
+                report.checks.append(_verification.Check(**before[identifier]))
+                report.reused.append(identifier)
+    elif module.check_mode:
+        report.checks.append(_verification.Check("default-model", _verification.UNKNOWN, "not asked in check mode"))
+    elif any(check.result != _verification.PASSED for check in report.checks):
+        report.checks.append(
+            _verification.Check("default-model", _verification.UNKNOWN, "not asked while gateway or proxy are not right")
+        )
+        report.proved_at = _verification.now()
+    else:
+        report.checks += _node_checks(module, subject, expectation)
+        report.proved_at = _verification.now()
+        after = _verification.inputs_digest(subject, expectation, demanded)
+        if after != report.inputs:
+            report.checks.append(
+                _verification.Check(
+                    "config-untouched",
+                    _verification.FAILED,
+                    f"{config_path} or a plugin changed while it was checked",
+                    "Find out which program writes there; OpenClaw restores an older file over one that it distrusts.",
+                )
+            )
+    results = {check.id: check.result for check in report.checks}
+    differs = not current or results != {identifier: check["result"] for identifier, check in before.items()}
+    if differs and not module.check_mode:
+        _verification.write_receipt(params["receipt"], report.as_receipt())
+    return report, differs
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "command": {"type": "list", "elements": "str", "required": True},
+            "user": {"type": "str", "required": True},
+            "state_dir": {"type": "path", "required": True},
+            "config_path": {"type": "path"},
+            "provider": {"type": "str", "default": "anthropic-max-proxy"},
+            "default_model": {"type": "str", "required": True},
+            "fallbacks": {"type": "list", "elements": "str", "default": []},
+            "alias": {"type": "str", "default": ""},
+            "proxy_host": {"type": "str", "default": "127.0.0.1"},
+            "proxy_port": {"type": "int", "default": 3456},
+            "proxy_user": {"type": "str", "default": ""},
+            "proxy_liveness_url": {"type": "str", "default": ""},
+            "proxy_service": {"type": "str"},
+            "gateway_ready_url": {"type": "str", "default": "http://127.0.0.1:18789/readyz"},
+            "model_run": {"type": "bool", "default": False},
+            "proxy_stopped": {"type": "bool", "default": False},
+            "always": {"type": "bool", "default": False},
+            "receipt": {"type": "path", "default": "/var/lib/failclosed-openclaw/receipt.json"},
+            "timeout": {"type": "int", "default": 180},
+        },
+        required_if=[("proxy_stopped", True, ["proxy_service"])],
+        supports_check_mode=True,
+    )
+    try:
+        expectation = _expectation(module)
+        report, changed = _verify(module, expectation)
+    except (
+        _verification.VerificationError,
+        _openclaw.OpenClawError,
+        _files.FileError,
+        OSError,
+        ValueError,
+    ) as error:
+        module.fail_json(msg=f"The route could not be verified: {error}")
+    receipt = report.as_receipt()
+    result: dict[str, t.Any] = {
+        "changed": changed,
+        "passed": report.passed,
+        "checks": receipt["checks"],
+        "reused": report.reused,
+        "proved_at": report.proved_at,
+        "versions": report.versions,
+        "receipt": module.params["receipt"],
+    }
+    if module.check_mode or report.passed:
+        if changed:
+            result["diff"] = {"before": "", "after": _lines(receipt["checks"])}
+        module.exit_json(**result)
+    problems = [f"{check.id}: {check.result}: {check.detail}. {check.remedy}".strip() for check in report.failures]
+    module.fail_json(msg=f"The route is not proven. {' | '.join(problems)}", **result)
+
+
+if __name__ == "__main__":
+    main()

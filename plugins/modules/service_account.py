@@ -1,0 +1,288 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_account
+short_description: A service's user, its directories and its secrets in one call
+version_added: 0.1.0
+description:
+  - Creates a system user with a group of the same name, the directories that its service needs, and the files that hold
+    its secrets.
+  - A secret file has its final owner and mode before its first byte. A secret can be made on the host, so that it never
+    travels, or be the copy of another file of the host.
+  - Follows no link in a directory that a user other than root can write.
+author:
+  - failclosed.openclaw authors (@failclosed)
+attributes:
+  check_mode:
+    support: full
+    description: Predicts what would be created or corrected, also where the user does not exist yet.
+  diff_mode:
+    support: full
+    description: Shows names, owners and modes; of a secret only that its content would be new.
+  idempotent:
+    support: partial
+    description: With C(rotate) in O(secrets) a new secret is made on every run.
+options:
+  name:
+    description:
+      - Name of the user and of its group. Without it no account is touched, and every directory and secret has to name
+        its owner and group.
+    type: str
+  home:
+    description: Home directory of the user. It is created only where O(directories) names it.
+    type: path
+  shell:
+    description: Login shell.
+    type: path
+    default: /usr/sbin/nologin
+  comment:
+    description: What the account is for. Used when the user is created.
+    type: str
+    default: ""
+  directories:
+    description: Directories, created in the order given. Missing parents are created as C(root:root 0755).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      owner:
+        description: Owner; O(name) by default.
+        type: str
+      group:
+        description: Group; O(name) by default.
+        type: str
+      mode:
+        description: Permission bits, octal, as a string.
+        type: str
+        default: "0755"
+  secrets:
+    description: Files with one secret each.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path; its directory must exist or be named in O(directories).
+        type: path
+        required: true
+      owner:
+        description: Owner; O(name) by default.
+        type: str
+      group:
+        description: Group; O(name) by default.
+        type: str
+      mode:
+        description: Permission bits, octal, as a string.
+        type: str
+        default: "0400"
+      state:
+        description: Whether the file shall be there.
+        type: str
+        choices: [present, absent]
+        default: present
+      generate:
+        description:
+          - Make a secret of this many random bytes on the host, written in hexadecimal, if the file is missing or empty.
+        type: int
+      prefix:
+        description: Text before a generated secret, for programs that demand one.
+        type: str
+        default: ""
+      rotate:
+        description: Make a new secret although there is one.
+        type: bool
+        default: false
+      content:
+        description: The secret itself.
+        type: str
+      copy_of:
+        description: Path of a file on the host whose content this file shall have.
+        type: path
+seealso:
+  - module: failclosed.openclaw.service_unit
+"""
+
+EXAMPLES = r"""
+- name: Create the gateway's account and its token
+  failclosed.openclaw.service_account:
+    name: openclaw
+    home: /var/lib/openclaw
+    directories:
+      - path: /var/lib/openclaw
+        mode: "0700"
+      - path: /etc/openclaw/credentials
+        owner: root
+        mode: "0750"
+    secrets:
+      - path: /etc/openclaw/credentials/gateway-token
+        generate: 32
+
+- name: Hand the proxy its upstream key
+  failclosed.openclaw.service_account:
+    name: openclaw-proxy
+    home: /var/lib/openclaw-proxy
+    secrets:
+      - path: /etc/openclaw-proxy/credentials/upstream-key
+        owner: root
+        group: root
+        content: "{{ vault_upstream_key }}"
+
+- name: Give the gateway its copy of the key that the proxy asks for
+  failclosed.openclaw.service_account:
+    secrets:
+      - path: /etc/openclaw/credentials/proxy-inbound-key
+        owner: openclaw
+        group: root
+        copy_of: /etc/openclaw-proxy/credentials/inbound-key
+
+- name: Replace the key between gateway and proxy
+  failclosed.openclaw.service_account:
+    name: openclaw-proxy
+    home: /var/lib/openclaw-proxy
+    secrets:
+      - path: /etc/openclaw-proxy/credentials/inbound-key
+        owner: root
+        group: root
+        generate: 32
+        prefix: sk-
+        rotate: true
+"""
+
+RETURN = r"""
+generated:
+  description: Paths of the secrets that were made on the host, or would be in check mode.
+  type: list
+  elements: str
+  returned: success
+  sample: [/etc/openclaw/credentials/gateway-token]
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _account, _files
+
+
+def _mode(module: AnsibleModule, path: str, text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o7777:
+        module.fail_json(msg=f"mode of {path} is '{text}': give permission bits in octal as a string, such as \"0750\".")
+    return mode
+
+
+def _owner(module: AnsibleModule, options: dict[str, t.Any], which: str) -> str:
+    found: str | None = options[which] or module.params["name"]
+    if not found:
+        module.fail_json(msg=f"{options['path']} has no {which}: without name, give owner and group with every path.")
+    return t.cast(str, found)
+
+
+def _secret(module: AnsibleModule, options: dict[str, t.Any]) -> _account.Secret:
+    path = options["path"]
+    present = options["state"] == "present"
+    sources = [name for name in ("generate", "content", "copy_of") if options[name] is not None]
+    if present and len(sources) != 1:
+        module.fail_json(
+            msg=f"secrets: {path} has {' and '.join(sources) or 'no source'}: give exactly one of generate, content and"
+            " copy_of."
+        )
+    minimum = _account.MINIMUM_GENERATED_BYTES
+    if options["generate"] is not None and options["generate"] < minimum:
+        module.fail_json(msg=f"secrets: {path} has generate: {options['generate']}; less than {minimum} bytes can be guessed.")
+    if options["content"] is not None and not options["content"]:
+        module.fail_json(msg=f"secrets: the content for {path} is empty; give the secret, or state: absent.")
+    return _account.Secret(
+        path=path,
+        owner=_owner(module, options, "owner"),
+        group=_owner(module, options, "group"),
+        mode=_mode(module, path, options["mode"]),
+        generate=options["generate"],
+        prefix=options["prefix"],
+        content=options["content"],
+        copy_of=options["copy_of"],
+        rotate=options["rotate"],
+        present=present,
+    )
+
+
+def main() -> None:
+    place = {
+        "path": {"type": "path", "required": True},
+        "owner": {"type": "str"},
+        "group": {"type": "str"},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str"},
+            "home": {"type": "path"},
+            "shell": {"type": "path", "default": "/usr/sbin/nologin"},
+            "comment": {"type": "str", "default": ""},
+            "directories": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {**place, "mode": {"type": "str", "default": "0755"}},
+            },
+            "secrets": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "no_log": False,
+                "options": {
+                    **place,
+                    "mode": {"type": "str", "default": "0400"},
+                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                    "generate": {"type": "int"},
+                    "prefix": {"type": "str", "default": ""},
+                    "rotate": {"type": "bool", "default": False},
+                    "content": {"type": "str", "no_log": True},
+                    "copy_of": {"type": "path"},
+                },
+            },
+        },
+        required_by={"name": ["home"], "home": ["name"]},
+        supports_check_mode=True,
+    )
+    name = module.params["name"]
+    account = None
+    if name:
+        account = _account.Account(name, module.params["home"], module.params["shell"], module.params["comment"])
+    directories = [
+        _account.Directory(
+            options["path"],
+            _owner(module, options, "owner"),
+            _owner(module, options, "group"),
+            _mode(module, options["path"], options["mode"]),
+        )
+        for options in module.params["directories"]
+    ]
+    secrets = [_secret(module, options) for options in module.params["secrets"]]
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        return t.cast("tuple[int, str, str]", module.run_command(command))
+
+    try:
+        outcome = _account.converge(account, directories, secrets, run=run, check_mode=module.check_mode)
+    except (_account.AccountError, _files.FileError, OSError) as error:
+        module.fail_json(msg=f"{name}: {error}" if name else str(error))
+    module.exit_json(
+        changed=outcome.changed,
+        generated=outcome.generated,
+        diff={"before": "".join(f"{line}\n" for line in outcome.before), "after": "".join(f"{line}\n" for line in outcome.after)},
+    )
+
+
+if __name__ == "__main__":
+    main()

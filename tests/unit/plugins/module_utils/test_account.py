@@ -1,0 +1,190 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from pathlib import Path
+
+import pytest
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _account, _files
+
+OWNER = pwd.getpwuid(os.geteuid()).pw_name
+GROUP = "root" if os.geteuid() == 0 else OWNER
+
+
+class Commands:
+    """Records command lines and answers them with a status."""
+
+    def __init__(self, status: int = 0) -> None:
+        self.seen: list[list[str]] = []
+        self._status = status
+
+    def __call__(self, command: list[str]) -> tuple[int, str, str]:
+        self.seen.append(command)
+        return self._status, "", "it is broken" if self._status else ""
+
+
+def secret(path: Path, **options: object) -> _account.Secret:
+    return _account.Secret(path=str(path), owner=OWNER, group=GROUP, mode=0o400, **options)  # type: ignore[arg-type]
+
+
+def converge(
+    *,
+    account: _account.Account | None = None,
+    directories: list[_account.Directory] | None = None,
+    secrets: list[_account.Secret] | None = None,
+    run: Commands | None = None,
+    check_mode: bool = False,
+) -> _account.Outcome:
+    return _account.converge(account, directories or [], secrets or [], run=run or Commands(), check_mode=check_mode)
+
+
+def test_missing_user_is_created_with_its_group_and_without_a_home() -> None:
+    run = Commands()
+    outcome = converge(account=_account.Account("fc-absent", "/var/lib/fc", comment="A service"), run=run)
+    assert run.seen == [
+        ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/var/lib/fc"]
+        + ["--shell", "/usr/sbin/nologin", "--comment", "A service", "fc-absent"]
+    ]
+    assert outcome.changed
+
+
+def test_check_mode_predicts_the_user_and_starts_nothing() -> None:
+    run = Commands()
+    assert converge(account=_account.Account("fc-absent", "/var/lib/fc"), run=run, check_mode=True).changed
+    assert run.seen == []
+
+
+def test_failing_useradd_is_an_error_with_its_words() -> None:
+    with pytest.raises(_account.AccountError, match="useradd fc-absent failed with status 3: it is broken"):
+        converge(account=_account.Account("fc-absent", "/x"), run=Commands(status=3))
+
+
+def test_user_that_is_right_is_left_alone() -> None:
+    found = pwd.getpwnam("daemon")
+    run = Commands()
+    assert not converge(account=_account.Account("daemon", found.pw_dir, found.pw_shell), run=run).changed
+    assert run.seen == []
+
+
+def test_user_with_another_home_is_corrected() -> None:
+    found = pwd.getpwnam("daemon")
+    run = Commands()
+    assert converge(account=_account.Account("daemon", "/elsewhere", found.pw_shell), run=run).changed
+    assert run.seen == [["usermod", "--home", "/elsewhere", "--shell", found.pw_shell, "daemon"]]
+
+
+def test_root_is_refused_as_a_service_account() -> None:
+    with pytest.raises(_account.AccountError, match="uid 0"):
+        converge(account=_account.Account("root", "/root", "/bin/bash"))
+
+
+def test_directory_is_created_with_mode_and_parents_then_left_alone(tmp_path: Path) -> None:
+    wanted = _account.Directory(str(tmp_path / "a/b/c"), OWNER, GROUP, 0o700)
+    assert converge(directories=[wanted]).changed
+    assert stat.S_IMODE((tmp_path / "a/b/c").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "a/b").stat().st_mode) == 0o755
+    assert not converge(directories=[wanted]).changed
+
+
+def test_directory_mode_is_corrected_and_shown(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o777)
+    (tmp_path / "open").chmod(0o777)
+    outcome = converge(directories=[_account.Directory(str(tmp_path / "open"), OWNER, GROUP, 0o750)])
+    assert outcome.before == [f"{tmp_path}/open {OWNER}:{GROUP} 0777"]
+    assert outcome.after == [f"{tmp_path}/open {OWNER}:{GROUP} 0750"]
+    assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o750
+
+
+def test_check_mode_creates_no_directory(tmp_path: Path) -> None:
+    assert converge(directories=[_account.Directory(str(tmp_path / "x/y"), "fc-absent", "fc-absent", 0o700)], check_mode=True).changed
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_link_in_a_foreign_directory_is_not_followed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    target = tmp_path / "target"
+    target.mkdir(mode=0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "state").symlink_to(target)
+    os.chown(home, pwd.getpwnam("daemon").pw_uid, 1)
+    with pytest.raises(_files.FileError, match="symlink"):
+        converge(directories=[_account.Directory(str(home / "state"), OWNER, GROUP, 0o700)])
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+
+
+def test_generated_secret_is_made_once_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    outcome = converge(secrets=[secret(path, generate=32, prefix="sk-")])
+    first = path.read_text()
+    assert outcome.generated == [str(path)]
+    assert first.startswith("sk-") and len(first) == 3 + 64
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+    assert not converge(secrets=[secret(path, generate=32, prefix="sk-")]).changed
+    assert path.read_text() == first
+
+
+def test_rotation_replaces_the_secret_and_leaves_no_copy(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    converge(secrets=[secret(path, generate=32)])
+    first = path.read_text()
+    assert converge(secrets=[secret(path, generate=32, rotate=True)]).changed
+    assert path.read_text() != first
+    assert [entry.name for entry in tmp_path.iterdir()] == ["token"]
+
+
+def test_content_is_written_and_never_shown(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    outcome = converge(secrets=[secret(path, content="canary-7f3a")])
+    assert path.read_text() == "canary-7f3a"
+    assert "canary-7f3a" not in repr(outcome) + repr(secret(path, content="canary-7f3a"))
+    changed = converge(secrets=[secret(path, content="canary-9b1c")])
+    assert "canary" not in repr(changed)
+    assert not converge(secrets=[secret(path, content="canary-9b1c")]).changed
+
+
+def test_copy_follows_its_source(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("one")
+    copy = secret(tmp_path / "copy", copy_of=str(tmp_path / "source"))
+    assert converge(secrets=[copy]).changed
+    assert not converge(secrets=[copy]).changed
+    (tmp_path / "source").write_text("two")
+    assert converge(secrets=[copy]).changed
+    assert (tmp_path / "copy").read_text() == "two"
+
+
+def test_copy_of_a_missing_file_is_an_error_but_predicted_in_check_mode(tmp_path: Path) -> None:
+    copy = secret(tmp_path / "copy", copy_of=str(tmp_path / "source"))
+    with pytest.raises(_account.AccountError, match="does not exist, so"):
+        converge(secrets=[copy])
+    assert converge(secrets=[copy], check_mode=True).changed
+
+
+def test_secret_with_a_wrong_mode_is_corrected_without_a_new_content(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    converge(secrets=[secret(path, generate=32)])
+    before = path.read_text()
+    path.chmod(0o644)
+    outcome = converge(secrets=[secret(path, generate=32)])
+    assert outcome.changed and outcome.generated == []
+    assert path.read_text() == before
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+
+
+def test_absent_removes_the_secret_once(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("x")
+    assert converge(secrets=[secret(path, present=False)]).changed
+    assert not path.exists()
+    assert not converge(secrets=[secret(path, present=False)]).changed
+
+
+def test_secret_in_a_missing_directory_names_the_directory(tmp_path: Path) -> None:
+    with pytest.raises(_account.AccountError, match=f"{tmp_path}/none: does not exist"):
+        converge(secrets=[secret(tmp_path / "none/token", generate=32)])

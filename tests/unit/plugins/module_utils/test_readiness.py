@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _readiness
+
+ANSWERS = {
+    "/ready": (200, b'{"ready": true, "failing": []}'),
+    "/starting": (503, b'{"ready": false}'),
+    "/lying": (200, b'{"ready": false}'),
+    "/text": (200, b"OK"),
+    "/list": (200, b"[true]"),
+}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = ANSWERS[self.path]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "ok", "detail"),
+    [
+        ("/ready", "ready", True, "'ready' is true"),
+        ("/starting", "ready", False, "HTTP status 503"),
+        ("/lying", "ready", False, "'ready' is not true"),
+        ("/text", "ready", False, "no JSON"),
+        ("/list", "ready", False, "'ready' is not true"),
+        ("/text", None, True, "HTTP status 200"),
+    ],
+)
+def test_answers(address: str, path: str, key: str | None, ok: bool, detail: str) -> None:
+    readiness = _readiness.probe(address + path, json_key=key)
+    assert readiness.ok is ok and detail in readiness.detail
+
+
+def test_forward_proxy_of_the_environment_is_not_used(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert _readiness.probe(f"{address}/ready", json_key="ready").ok
+
+
+def test_closed_port_is_not_ready() -> None:
+    readiness = _readiness.probe("http://127.0.0.1:9/readyz", json_key="ready")
+    assert not readiness.ok and readiness.detail.startswith("no answer: ConnectionRefusedError")
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1/readyz", "127.0.0.1:18789", "http:///readyz"])
+def test_other_addresses_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is not a http:// URL"):
+        _readiness.probe(url)
+
+
+def test_wait_gives_up_when_told_to() -> None:
+    reasons = iter([None, "it has failed"])
+    readiness = _readiness.wait("http://127.0.0.1:9/", json_key=None, timeout=30, give_up=lambda: next(reasons), pause=0)
+    assert readiness == _readiness.Readiness(False, "it has failed")
+
+
+def test_wait_has_an_end() -> None:
+    readiness = _readiness.wait("http://127.0.0.1:9/", json_key=None, timeout=0.05, pause=0.01)
+    assert not readiness.ok and readiness.detail.startswith("not ready after 0.05 s")

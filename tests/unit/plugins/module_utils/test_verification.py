@@ -1,0 +1,196 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _listening,
+    _openclaw,
+    _readiness,
+    _verification,
+)
+
+MODEL = "anthropic-max-proxy/claude-opus-4.6"
+EXPECTATION = _verification.Expectation(
+    provider="anthropic-max-proxy",
+    default_model=MODEL,
+    fallbacks=(),
+    alias="claude-max-proxy",
+    proxy_host="127.0.0.1",
+    proxy_port=3456,
+    proxy_uid=998,
+    proxy_liveness_url="http://127.0.0.1:3456/health",
+    gateway_ready_url="http://127.0.0.1:18789/readyz",
+)
+STATUS = {"resolvedDefault": MODEL, "fallbacks": [], "aliases": {"claude-max-proxy": MODEL}}
+
+
+@pytest.mark.parametrize(
+    ("change", "failed"),
+    [
+        ({}, []),
+        ({"resolvedDefault": "anthropic/claude-opus-5"}, ["default-model"]),
+        ({"fallbacks": ["anthropic/claude-opus-5"]}, ["fallbacks"]),
+        ({"fallbacks": None}, ["fallbacks"]),
+        ({"aliases": {}}, ["alias"]),
+        ({"aliases": {"claude-max-proxy": "anthropic/claude-opus-5"}}, ["alias"]),
+        ({"resolvedDefault": None, "fallbacks": ["x"], "aliases": None}, ["default-model", "fallbacks", "alias"]),
+    ],
+)
+def test_models_status_is_judged(change: dict[str, object], failed: list[str]) -> None:
+    checks = _verification.judge_models_status({**STATUS, **change}, EXPECTATION)
+    assert [check.id for check in checks if check.result != "passed"] == failed
+    assert all(check.remedy for check in checks if check.result != "passed")
+
+
+@pytest.mark.parametrize(
+    ("listeners", "result"),
+    [
+        ([("127.0.0.1", 998)], "passed"),
+        ([], "failed"),
+        ([("127.0.0.1", 1000)], "failed"),
+        ([("127.0.0.1", 998), ("0.0.0.0", 1000)], "failed"),  # noqa: S104
+        ([("::", 1000)], "failed"),
+        ([("192.0.2.1", 1000), ("127.0.0.1", 998)], "passed"),
+    ],
+)
+def test_only_the_proxys_user_may_listen(
+    monkeypatch: pytest.MonkeyPatch, listeners: list[tuple[str, int]], result: str
+) -> None:
+    found = [_listening.Listener(address, 3456, uid) for address, uid in listeners]
+    monkeypatch.setattr(_listening, "listeners", lambda _port: found)
+    assert _verification.check_proxy_owner(EXPECTATION).result == result
+
+
+def test_unreadable_table_is_unknown_and_not_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_port: int) -> list[_listening.Listener]:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(_listening, "listeners", refuse)
+    assert _verification.check_proxy_owner(EXPECTATION).result == "unknown"
+
+
+def test_report_with_an_unknown_check_has_not_passed() -> None:
+    report = _verification.Report(checks=[_verification.Check("a", "passed", ""), _verification.Check("b", "unknown", "")])
+    assert not report.passed and [check.id for check in report.failures] == ["b"]
+    assert not _verification.Report().passed
+
+
+class FakeCommandLine:
+    """Stands for OpenClaw's command line: one answer for the arguments that it expects."""
+
+    def __init__(self, arguments: tuple[str, ...], answer: _openclaw.Completed | _openclaw.OpenClawError) -> None:
+        self._arguments = arguments
+        self._answer = answer
+
+    def run(self, *arguments: str) -> _openclaw.Completed:
+        assert arguments == self._arguments
+        if isinstance(self._answer, _openclaw.OpenClawError):
+            raise self._answer
+        return self._answer
+
+
+RUN = ("infer", "model", "run", "--prompt", "ping", "--json")
+ANSWERED = _openclaw.Completed(0, '{\n  "ok": true,\n  "provider": "anthropic-max-proxy"\n}\n', "")
+ELSEWHERE = _openclaw.Completed(0, '{"ok": true, "provider": "anthropic"}', "")
+REFUSED = _openclaw.Completed(1, '{"ok": false}', "connect ECONNREFUSED 127.0.0.1:3456")
+
+
+@pytest.mark.parametrize(
+    ("answer", "works", "closed"),
+    [
+        (ANSWERED, "passed", "failed"),
+        (ELSEWHERE, "failed", "failed"),
+        (REFUSED, "failed", "passed"),
+        (_openclaw.Completed(0, "no json", ""), "failed", "failed"),
+        (_openclaw.OpenClawError("did not end within 5 seconds"), "failed", "unknown"),
+    ],
+)
+def test_model_run(answer: _openclaw.Completed | _openclaw.OpenClawError, works: str, closed: str) -> None:
+    command_line = FakeCommandLine(RUN, answer)
+    assert _verification.check_model_run(command_line, EXPECTATION).result == works  # type: ignore[arg-type]
+    assert _verification.check_model_run_fails(command_line).result == closed  # type: ignore[arg-type]
+
+
+def test_notices_before_the_document_do_not_matter() -> None:
+    answer = _openclaw.Completed(0, 'A notice {"x": 1}\n{\n  "ok": true,\n  "provider": "anthropic-max-proxy"\n}\n', "")
+    assert _verification.check_model_run(FakeCommandLine(RUN, answer), EXPECTATION).result == "passed"  # type: ignore[arg-type]
+
+
+def test_failing_models_status_is_unknown() -> None:
+    command_line = FakeCommandLine(("models", "status", "--json"), _openclaw.Completed(1, "", "boom"))
+    (check,) = _verification.check_models_status(command_line, EXPECTATION)  # type: ignore[arg-type]
+    assert check.result == "unknown" and "exit status 1" in check.detail
+
+
+def test_receipt_survives_and_a_foreign_one_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "receipts/receipt.json"
+    report = _verification.Report(checks=[_verification.Check("a", "passed", "fine")], inputs="abc", proved_at="now")
+    _verification.write_receipt(str(path), report.as_receipt())
+    assert _verification.read_receipt(str(path)) == report.as_receipt()
+    path.chmod(0o666)
+    assert _verification.read_receipt(str(path)) is None
+    path.chmod(0o644)
+    path.write_text("{")
+    assert _verification.read_receipt(str(path)) is None
+    assert _verification.read_receipt(str(tmp_path / "none/receipt.json")) is None
+
+
+def test_inputs_digest_follows_the_config_and_the_expectation(tmp_path: Path) -> None:
+    config = tmp_path / "openclaw.json"
+    config.write_text("{}")
+    found = pwd.getpwuid(os.geteuid())
+    account = _openclaw.Account(found.pw_name, found.pw_uid, found.pw_gid, (), found.pw_dir)
+    subject = _verification.Subject(("/bin/node", "/bin/openclaw.mjs"), account, str(config), str(tmp_path))
+    first = _verification.inputs_digest(subject, EXPECTATION, [])
+    assert _verification.inputs_digest(subject, EXPECTATION, []) == first
+    assert _verification.inputs_digest(subject, EXPECTATION, ["model_run"]) != first
+    config.write_text("{ }")
+    assert _verification.inputs_digest(subject, EXPECTATION, []) != first
+
+
+class Systemctl:
+    def __init__(self, failing: str = "") -> None:
+        self.seen: list[str] = []
+        self._failing = failing
+
+    def __call__(self, command: list[str]) -> tuple[int, str, str]:
+        self.seen.append(" ".join(command))
+        return (1, "", "no") if self._failing and self._failing in self.seen[-1] else (0, "", "")
+
+
+def test_stopped_service_is_started_again_whatever_happens() -> None:
+    run = Systemctl()
+    with pytest.raises(RuntimeError):
+        with _verification.StoppedService("openclaw-proxy", run, restore_seconds=240):
+            raise RuntimeError
+    assert run.seen == [
+        "systemd-run --quiet --collect --unit=failclosed-restore-openclaw-proxy --on-active=240"
+        " systemctl start openclaw-proxy.service",
+        "systemctl stop openclaw-proxy.service",
+        "systemctl start openclaw-proxy.service",
+        "systemctl stop failclosed-restore-openclaw-proxy.timer",
+    ]
+
+
+def test_without_the_timer_nothing_is_stopped() -> None:
+    run = Systemctl(failing="systemd-run")
+    with pytest.raises(_verification.VerificationError, match="systemd-run"):
+        with _verification.StoppedService("openclaw-proxy", run, restore_seconds=240):
+            pass
+    assert len(run.seen) == 1
+
+
+def test_gateway_and_proxy_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_readiness, "probe", lambda *_a, **_k: _readiness.Readiness(False, "HTTP status 503"))
+    assert _verification.check_gateway_ready(EXPECTATION).result == "failed"
+    assert _verification.check_proxy_alive(EXPECTATION).result == "failed"
+    monkeypatch.setattr(_readiness, "probe", lambda *_a, **_k: _readiness.Readiness(True, "fine"))
+    assert _verification.check_gateway_ready(EXPECTATION).result == "passed"
+    assert _verification.check_proxy_alive(EXPECTATION).result == "passed"
