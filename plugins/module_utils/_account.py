@@ -83,7 +83,7 @@ class Outcome:
             self.after.append(after)
 
 
-RunCommand = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+RunCommand = t.Callable[[list[str]], tuple[int, str, str]]
 
 
 def _describe(path: str, status: os.stat_result) -> str:
@@ -109,8 +109,19 @@ def converge_account(account: Account, outcome: Outcome, *, run: RunCommand, che
         # A group of this name may be there already, left by a user that was removed by hand.
         group = ["--gid", account.name] if _group_exists(account.name) else ["--user-group"]
         code, _output, error = run(
-            ["useradd", "--system", *group, "--no-create-home", "--home-dir", account.home]
-            + ["--shell", account.shell, "--comment", account.comment, account.name]
+            [
+                "useradd",
+                "--system",
+                *group,
+                "--no-create-home",
+                "--home-dir",
+                account.home,
+                "--shell",
+                account.shell,
+                "--comment",
+                account.comment,
+                account.name,
+            ]
         )
         if code != 0:
             raise AccountError(f"useradd {account.name} failed with status {code}: {error.strip()}") from None

@@ -71,7 +71,12 @@ def _installed_systemd_version(root: Path) -> int:
                 return int(match.group(1))
     try:
         output = subprocess.run(
-            ["systemctl", "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
+            ["systemctl", "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return 0

@@ -52,14 +52,19 @@ def candidate_directories(home: str) -> list[str]:
 
 def _node_for(directory: str) -> str:
     prefix = directory.partition("/lib/node_modules/")[0]
-    for node in (os.path.join(prefix, "bin/node"), "/usr/local/bin/node", "/usr/bin/node", "/opt/openclaw/node/current/bin/node"):
+    for node in (
+        os.path.join(prefix, "bin/node"),
+        "/usr/local/bin/node",
+        "/usr/bin/node",
+        "/opt/openclaw/node/current/bin/node",
+    ):
         if os.path.isfile(node) and os.access(node, os.X_OK):
             return node
     return ""
 
 
 def find(home: str, *, package_directory: str | None = None) -> Installation:
-    """Look for OpenClaw in ``package_directory``, or in the usual global prefixes of npm for the system and ``home``."""
+    """Look for OpenClaw in ``package_directory``, or in the global prefixes of npm for the system and ``home``."""
     searched = [package_directory] if package_directory else candidate_directories(home)
     for directory in searched:
         version = _openclaw.installed_version([os.path.join(directory, "openclaw.mjs")])

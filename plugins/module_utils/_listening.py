@@ -14,6 +14,7 @@ import socket
 import struct
 import typing as t
 from dataclasses import dataclass
+from pathlib import Path
 
 _LISTEN = "0A"
 _TABLES = (("/proc/self/net/tcp", socket.AF_INET), ("/proc/self/net/tcp6", socket.AF_INET6))
@@ -51,8 +52,7 @@ def listeners(port: int) -> list[Listener]:
     found: list[Listener] = []
     for path, family in _TABLES:
         try:
-            with open(path, encoding="ascii") as stream:
-                table = stream.read()
+            table = Path(path).read_text(encoding="ascii")
         except FileNotFoundError:
             # A kernel without IPv6 has no such table, and no such socket.
             if family == socket.AF_INET6:
@@ -69,8 +69,10 @@ def reached_by(address: str, found: t.Iterable[Listener]) -> list[Listener]:
     for listener in found:
         own = ipaddress.ip_address(listener.address)
         mapped = own.ipv4_mapped if isinstance(own, ipaddress.IPv6Address) else None
-        if own == wanted or mapped == wanted:
-            reached.append(listener)
-        elif own.is_unspecified and (own.version == wanted.version or own.version == 6):
+        if (
+            own == wanted
+            or mapped == wanted
+            or (own.is_unspecified and (own.version == wanted.version or own.version == 6))
+        ):
             reached.append(listener)
     return reached

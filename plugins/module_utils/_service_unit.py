@@ -4,9 +4,9 @@
 
 """One system service converged whole: unit, accompanying files, running process, readiness. Private to this collection.
 
-Whether a restart is due is not remembered by a handler, which a failed run would lose. It follows from what can be seen:
-systemd's word that the loaded unit is the file's, and the main process having started after every file that it reads was
-last replaced. Both are root's word; the environment and the files of the service itself are not believed.
+Whether a restart is due is not remembered by a handler, which a failed run would lose. It follows from what can be
+seen: systemd's word that the loaded unit is the file's, and the main process having started after every file that it
+reads was last replaced. Both are root's word; the environment and the files of the service itself are not believed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PROPERTIES = (
     "StatusText",
 )
 
-RunCommand = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+RunCommand = t.Callable[[list[str]], tuple[int, str, str]]
 
 
 class ServiceError(Exception):
@@ -258,7 +258,9 @@ def _start(systemd: Systemd, service: Service, action: str, properties: dict[str
         systemd.require("reset-failed", unit)
     code, error = systemd.call(action, unit)
     if code != 0:
-        raise ServiceError(f"{unit} did not {action}: {_failure(systemd.show(unit), unit)} ({error.splitlines()[0] if error else ''})")
+        raise ServiceError(
+            f"{unit} did not {action}: {_failure(systemd.show(unit), unit)} ({error.splitlines()[0] if error else ''})"
+        )
 
 
 def converge(service: Service, *, run: RunCommand, check_mode: bool) -> Outcome:

@@ -33,7 +33,7 @@ class VerificationError(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """One proof: ``id`` is stable, ``detail`` is one line without secrets, ``remedy`` says what to do about a failure."""
+    """One proof: ``id`` is stable, ``detail`` one line without secrets, ``remedy`` what to do about a failure."""
 
     id: str
     result: str
@@ -112,7 +112,9 @@ def check_proxy_owner(expectation: Expectation) -> Check:
     """Whether the proxy's own user, and nobody else, listens where OpenClaw sends its requests."""
     identifier = "proxy-owner"
     if expectation.proxy_uid is None:
-        return Check(identifier, PASSED, f"the proxy is on {expectation.proxy_host}, whose sockets belong to that machine")
+        return Check(
+            identifier, PASSED, f"the proxy is on {expectation.proxy_host}, whose sockets belong to that machine"
+        )
     try:
         addresses = {info[4][0] for info in socket.getaddrinfo(expectation.proxy_host, expectation.proxy_port)}
         found = _listening.listeners(expectation.proxy_port)
@@ -125,7 +127,8 @@ def check_proxy_owner(expectation: Expectation) -> Check:
             return Check(
                 identifier,
                 FAILED,
-                f"uid {foreign[0]} listens on {address} port {expectation.proxy_port}, not the proxy (uid {expectation.proxy_uid})",
+                f"uid {foreign[0]} listens on {address} port {expectation.proxy_port},"
+                f" not the proxy (uid {expectation.proxy_uid})",
                 "Stop that process, or choose another openclaw_proxy_port.",
             )
     reached = [listener for address in addresses for listener in _listening.reached_by(str(address), found)]
@@ -214,7 +217,9 @@ def judge_models_status(document: dict[str, t.Any], expectation: Expectation) ->
             "fallbacks",
             PASSED if fallbacks == list(expectation.fallbacks) else FAILED,
             f"OpenClaw's fallbacks are {fallbacks if fallbacks else 'none'}",
-            "" if fallbacks == list(expectation.fallbacks) else f"Expected {list(expectation.fallbacks) or 'none'}. {remedy}",
+            ""
+            if fallbacks == list(expectation.fallbacks)
+            else f"Expected {list(expectation.fallbacks) or 'none'}. {remedy}",
         ),
     ]
     if expectation.alias:
@@ -245,7 +250,9 @@ def check_models_status(command_line: CommandLine, expectation: Expectation) -> 
 def check_model_run(command_line: CommandLine, expectation: Expectation) -> Check:
     """Spend one real request: the only proof that the whole route works."""
     arguments = ("infer", "model", "run", "--prompt", "ping", "--json")
-    remedy = "Look with: journalctl -u openclaw-proxy -n 50. The upstream's key, quota or model ids are the usual causes."
+    remedy = (
+        "Look with: journalctl -u openclaw-proxy -n 50. The upstream's key, quota or model ids are the usual causes."
+    )
     try:
         completed = command_line.run(*arguments)
     except _openclaw.OpenClawError as error:
@@ -254,8 +261,12 @@ def check_model_run(command_line: CommandLine, expectation: Expectation) -> Chec
     if completed.returncode != 0 or document is None or document.get("ok") is not True:
         return Check("model-run", FAILED, _openclaw.failure_text(["openclaw", *arguments], completed), remedy)
     if document.get("provider") != expectation.provider:
-        return Check("model-run", FAILED, f"the request went to provider {document.get('provider')}", "Run site.yml again.")
-    return Check("model-run", PASSED, f"a request to {expectation.default_model} was answered through {expectation.provider}")
+        return Check(
+            "model-run", FAILED, f"the request went to provider {document.get('provider')}", "Run site.yml again."
+        )
+    return Check(
+        "model-run", PASSED, f"a request to {expectation.default_model} was answered through {expectation.provider}"
+    )
 
 
 def check_model_run_fails(command_line: CommandLine) -> Check:
@@ -317,7 +328,9 @@ def write_receipt(path: str, receipt: dict[str, t.Any]) -> None:
     content = (json.dumps(receipt, indent=2, sort_keys=True) + "\n").encode()
     with _files.private_directory(parent) as descriptor:
         found = _files.read_file(descriptor, name, limit=_RECEIPT_LIMIT)
-        _files.replace_file(descriptor, name, content, _files.Ownership(os.geteuid(), os.getegid(), 0o644), expected=found)
+        _files.replace_file(
+            descriptor, name, content, _files.Ownership(os.geteuid(), os.getegid(), 0o644), expected=found
+        )
 
 
 def now() -> str:
@@ -342,8 +355,16 @@ class StoppedService:
     def __enter__(self) -> StoppedService:
         # The timer is set first: from here on the service comes back even if this process or the controller dies.
         self._require(
-            ["systemd-run", "--quiet", "--collect", f"--unit={self._timer}", f"--on-active={self._restore_seconds}"]
-            + ["systemctl", "start", self._unit]
+            [
+                "systemd-run",
+                "--quiet",
+                "--collect",
+                f"--unit={self._timer}",
+                f"--on-active={self._restore_seconds}",
+                "systemctl",
+                "start",
+                self._unit,
+            ]
         )
         try:
             self._require(["systemctl", "stop", self._unit])

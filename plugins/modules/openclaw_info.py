@@ -40,8 +40,8 @@ options:
     type: str
   package_directory:
     description:
-      - The directory that holds OpenClaw's C(package.json). Without it the module looks into the global prefixes of npm,
-        for the system and for the home of O(user).
+      - The directory that holds OpenClaw's C(package.json). Without it the module looks into the global prefixes
+        of npm, for the system and for the home of O(user).
     type: path
   state_dir:
     description:
@@ -188,6 +188,7 @@ import stat
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _host, _installation, _readiness
 
 

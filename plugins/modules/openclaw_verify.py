@@ -10,12 +10,12 @@ module: openclaw_verify
 short_description: Prove on a host that OpenClaw's Claude route is the proxy
 version_added: 0.1.0
 description:
-  - Checks that the gateway is ready, that the proxy's user alone listens where OpenClaw sends its requests, that the proxy
-    is alive, and that OpenClaw itself reports the expected default model, fallbacks and alias.
+  - Checks that the gateway is ready, that the proxy's user alone listens where OpenClaw sends its requests, that the
+    proxy is alive, and that OpenClaw itself reports the expected default model, fallbacks and alias.
   - On request spends a real model request through the proxy, and shows that the same request fails while the proxy is
     stopped.
-  - Writes a receipt on the host. A check that needs node is done again only when the configuration, the program, a plugin
-    or the expectation has changed since the receipt; otherwise its result and its time come from there.
+  - Writes a receipt on the host. A check that needs node is done again only when the configuration, the program, a
+    plugin or the expectation has changed since the receipt; otherwise its result and its time come from there.
   - Fails when a check fails or could not be done. What could not be checked never counts as passed.
 author:
   - failclosed.openclaw authors (@failclosed)
@@ -193,6 +193,7 @@ import pwd
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _openclaw, _verification
 
 NODE_CHECKS = ("default-model", "fallbacks", "alias", "model-run", "fails-closed")
@@ -281,7 +282,9 @@ def _verify(module: AnsibleModule, expectation: _verification.Expectation) -> tu
         report.checks.append(_verification.Check("default-model", _verification.UNKNOWN, "not asked in check mode"))
     elif any(check.result != _verification.PASSED for check in report.checks):
         report.checks.append(
-            _verification.Check("default-model", _verification.UNKNOWN, "not asked while gateway or proxy are not right")
+            _verification.Check(
+                "default-model", _verification.UNKNOWN, "not asked while gateway or proxy are not right"
+            )
         )
         report.proved_at = _verification.now()
     else:

@@ -91,7 +91,7 @@ options:
         default: present
       generate:
         description:
-          - Make a secret of this many random bytes on the host, written in hexadecimal, if the file is missing or empty.
+          - Make a secret of this many random bytes on the host, in hexadecimal, if the file is missing or empty.
         type: int
       prefix:
         description: Text before a generated secret, for programs that demand one.
@@ -169,6 +169,7 @@ generated:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _account, _files
 
 
@@ -178,15 +179,17 @@ def _mode(module: AnsibleModule, path: str, text: str) -> int:
     except ValueError:
         mode = -1
     if not 0 <= mode <= 0o7777:
-        module.fail_json(msg=f"mode of {path} is '{text}': give permission bits in octal as a string, such as \"0750\".")
+        module.fail_json(
+            msg=f"mode of {path} is '{text}': give permission bits in octal as a string, such as \"0750\"."
+        )
     return mode
 
 
 def _owner(module: AnsibleModule, options: dict[str, t.Any], which: str) -> str:
-    found: str | None = options[which] or module.params["name"]
+    found: str = options[which] or module.params["name"] or ""
     if not found:
         module.fail_json(msg=f"{options['path']} has no {which}: without name, give owner and group with every path.")
-    return t.cast(str, found)
+    return found
 
 
 def _secret(module: AnsibleModule, options: dict[str, t.Any]) -> _account.Secret:
@@ -200,7 +203,9 @@ def _secret(module: AnsibleModule, options: dict[str, t.Any]) -> _account.Secret
         )
     minimum = _account.MINIMUM_GENERATED_BYTES
     if options["generate"] is not None and options["generate"] < minimum:
-        module.fail_json(msg=f"secrets: {path} has generate: {options['generate']}; less than {minimum} bytes can be guessed.")
+        module.fail_json(
+            msg=f"secrets: {path} has generate: {options['generate']}; less than {minimum} bytes can be guessed."
+        )
     if options["content"] is not None and not options["content"]:
         module.fail_json(msg=f"secrets: the content for {path} is empty; give the secret, or state: absent.")
     return _account.Secret(
@@ -280,7 +285,10 @@ def main() -> None:
     module.exit_json(
         changed=outcome.changed,
         generated=outcome.generated,
-        diff={"before": "".join(f"{line}\n" for line in outcome.before), "after": "".join(f"{line}\n" for line in outcome.after)},
+        diff={
+            "before": "".join(f"{line}\n" for line in outcome.before),
+            "after": "".join(f"{line}\n" for line in outcome.after),
+        },
     )
 
 

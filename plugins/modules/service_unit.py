@@ -79,8 +79,8 @@ options:
     elements: str
     default: []
   restart_when_replaced:
-    description: Paths of files that the service reads and somebody else writes. A restart is due when one of them is newer
-      than the running process.
+    description: Paths of files that the service reads and somebody else writes. A restart is due when one of them is
+      newer than the running process.
     type: list
     elements: path
     default: []
@@ -166,6 +166,7 @@ seconds:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _service_unit
 
 
@@ -253,7 +254,10 @@ def main() -> None:
         service_state=outcome.state,
         main_pid=outcome.main_pid,
         seconds=outcome.seconds,
-        diff={"before": "".join(f"{line}\n" for line in outcome.before), "after": "".join(f"{line}\n" for line in outcome.after)},
+        diff={
+            "before": "".join(f"{line}\n" for line in outcome.before),
+            "after": "".join(f"{line}\n" for line in outcome.after),
+        },
     )
 
 

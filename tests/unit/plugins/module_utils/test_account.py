@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _account, _files
 
 OWNER = pwd.getpwuid(os.geteuid()).pw_name
@@ -47,8 +48,19 @@ def test_missing_user_is_created_with_its_group_and_without_a_home() -> None:
     run = Commands()
     outcome = converge(account=_account.Account("fc-absent", "/var/lib/fc", comment="A service"), run=run)
     assert run.seen == [
-        ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/var/lib/fc"]
-        + ["--shell", "/usr/sbin/nologin", "--comment", "A service", "fc-absent"]
+        [
+            "useradd",
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            "/var/lib/fc",
+            "--shell",
+            "/usr/sbin/nologin",
+            "--comment",
+            "A service",
+            "fc-absent",
+        ]
     ]
     assert outcome.changed
 
@@ -101,7 +113,9 @@ def test_directory_mode_is_corrected_and_shown(tmp_path: Path) -> None:
 
 
 def test_check_mode_creates_no_directory(tmp_path: Path) -> None:
-    assert converge(directories=[_account.Directory(str(tmp_path / "x/y"), "fc-absent", "fc-absent", 0o700)], check_mode=True).changed
+    assert converge(
+        directories=[_account.Directory(str(tmp_path / "x/y"), "fc-absent", "fc-absent", 0o700)], check_mode=True
+    ).changed
     assert list(tmp_path.iterdir()) == []
 
 

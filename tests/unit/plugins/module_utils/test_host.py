@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _host
 
 STATUS = """Package: ca-certificates
@@ -40,7 +41,9 @@ def test_only_packages_that_are_really_installed_count() -> None:
     assert _host.installed_packages(STATUS, asked) == ["ca-certificates", "python3-jsonschema"]
 
 
-@pytest.mark.parametrize(("text", "version"), [("systemd 252 (252.39-1~deb12u1)\n+PAM", 252), ("systemd 257", 257), ("", 0)])
+@pytest.mark.parametrize(
+    ("text", "version"), [("systemd 252 (252.39-1~deb12u1)\n+PAM", 252), ("systemd 257", 257), ("", 0)]
+)
 def test_systemd_version(text: str, version: int) -> None:
     assert _host.systemd_version(text) == version
 

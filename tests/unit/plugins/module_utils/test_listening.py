@@ -8,6 +8,7 @@ import os
 import socket
 
 import pytest
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _listening
 
 # Copied from a little-endian machine, which the parser's byte order assumes as well.
@@ -16,16 +17,17 @@ TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retr
    1: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1890 1 0 100 0 0 10 0
    2: 0100007F:0D80 0100007F:C350 01 00000000:00000000 00:00000000 00000000   998        0 2212 1 0 100 0 0 10 0
 """
-TCP6 = """  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid
-   0: 00000000000000000000000000000000:0D80 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000   997        0 1 1
-   1: 00000000000000000000000001000000:0D80 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000   996        0 1 1
+REMOTE6 = "00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000"
+TCP6 = f"""  sl  local_address  remote_address  st tx_queue rx_queue tr tm->when retrnsmt   uid
+   0: 00000000000000000000000000000000:0D80 {REMOTE6}   997        0 1 1
+   1: 00000000000000000000000001000000:0D80 {REMOTE6}   996        0 1 1
 """
 
 
 def test_only_listening_sockets_count() -> None:
     assert _listening.parse(TCP, socket.AF_INET) == [
         _listening.Listener("127.0.0.1", 3456, 998),
-        _listening.Listener("0.0.0.0", 22, 0),  # noqa: S104
+        _listening.Listener("0.0.0.0", 22, 0),
     ]
 
 
@@ -43,7 +45,7 @@ def test_ipv6_addresses() -> None:
 def test_wildcards_and_mapped_addresses_are_reached(address: str, uids: list[int]) -> None:
     found = [
         _listening.Listener("127.0.0.1", 1, 1),
-        _listening.Listener("0.0.0.0", 1, 2),  # noqa: S104
+        _listening.Listener("0.0.0.0", 1, 2),
         _listening.Listener("::", 1, 3),
         _listening.Listener("::1", 1, 4),
         _listening.Listener("::ffff:127.0.0.1", 1, 5),

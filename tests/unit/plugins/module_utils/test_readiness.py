@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _readiness
 
 ANSWERS = {
@@ -76,7 +77,9 @@ def test_other_addresses_are_refused(url: str) -> None:
 
 def test_wait_gives_up_when_told_to() -> None:
     reasons = iter([None, "it has failed"])
-    readiness = _readiness.wait("http://127.0.0.1:9/", json_key=None, timeout=30, give_up=lambda: next(reasons), pause=0)
+    readiness = _readiness.wait(
+        "http://127.0.0.1:9/", json_key=None, timeout=30, give_up=lambda: next(reasons), pause=0
+    )
     assert readiness == _readiness.Readiness(False, "it has failed")
 
 

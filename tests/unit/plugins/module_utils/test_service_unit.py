@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _readiness, _service_unit
 
 UNIT = "[Service]\nExecStart=/bin/true\n"
@@ -70,7 +71,11 @@ def unit_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def owned_file(path: Path, text: str, **options: object) -> _service_unit.ManagedFile:
     return _service_unit.ManagedFile(
-        str(path), text.encode(), owner=str(os.geteuid()), group=str(os.getegid()), **options  # type: ignore[arg-type]
+        str(path),
+        text.encode(),
+        owner=str(os.geteuid()),
+        group=str(os.getegid()),
+        **options,  # type: ignore[arg-type]
     )
 
 
@@ -90,7 +95,13 @@ def settled(tmp_path: Path, **options: object) -> FakeSystemctl:
 def test_new_service_is_written_enabled_and_started(tmp_path: Path, unit_directory: Path) -> None:
     systemctl = FakeSystemctl(tmp_path, ActiveState="inactive", UnitFileState="", LoadState="not-found")
     outcome = _service_unit.converge(service(), run=systemctl, check_mode=False)
-    assert systemctl.calls == ["show", "daemon-reload", "enable --quiet fc-test.service", "start fc-test.service", "show"]
+    assert systemctl.calls == [
+        "show",
+        "daemon-reload",
+        "enable --quiet fc-test.service",
+        "start fc-test.service",
+        "show",
+    ]
     assert (unit_directory / "fc-test.service").read_text().endswith(UNIT)
     assert outcome.changed and outcome.action == "start" and outcome.state == "active"
 
@@ -131,7 +142,9 @@ def test_restart_that_a_failed_run_left_due_is_made_up_for(tmp_path: Path) -> No
     systemctl = settled(tmp_path, files=(owned_file(settings, "one\n"),))
     systemctl.fail.add("restart")
     changed = service(files=(owned_file(settings, "two\n"),))
-    with pytest.raises(_service_unit.ServiceError, match=r"did not restart: .*Look with: journalctl -u fc-test.service"):
+    with pytest.raises(
+        _service_unit.ServiceError, match=r"did not restart: .*Look with: journalctl -u fc-test.service"
+    ):
         _service_unit.converge(changed, run=systemctl, check_mode=False)
     systemctl.fail.clear()
     # The process is still the one from before the file was written.
@@ -167,7 +180,12 @@ def test_failed_service_is_reset_before_the_start(tmp_path: Path) -> None:
 
 def test_failed_start_reports_what_the_service_said(tmp_path: Path) -> None:
     systemctl = FakeSystemctl(
-        tmp_path, ActiveState="failed", SubState="failed", Result="exit-code", ExecMainStatus="75", StatusText="port 3456 is taken"
+        tmp_path,
+        ActiveState="failed",
+        SubState="failed",
+        Result="exit-code",
+        ExecMainStatus="75",
+        StatusText="port 3456 is taken",
     )
     systemctl.fail.add("start")
     with pytest.raises(_service_unit.ServiceError, match=r"exit status 75, it said: port 3456 is taken"):
@@ -221,7 +239,12 @@ def test_remove_stops_disables_and_deletes_once(tmp_path: Path, unit_directory: 
     systemctl = settled(tmp_path, files=(owned_file(file, "x"),))
     outcome = _service_unit.remove("fc-test", [str(file)], run=systemctl, check_mode=False)
     assert outcome.changed and not file.exists() and list(unit_directory.iterdir()) == []
-    assert systemctl.calls == ["show", "disable --now --quiet fc-test.service", "daemon-reload", "reset-failed fc-test.service"]
+    assert systemctl.calls == [
+        "show",
+        "disable --now --quiet fc-test.service",
+        "daemon-reload",
+        "reset-failed fc-test.service",
+    ]
     systemctl.properties["LoadState"] = "not-found"
     systemctl.calls.clear()
     assert not _service_unit.remove("fc-test", [str(file)], run=systemctl, check_mode=False).changed

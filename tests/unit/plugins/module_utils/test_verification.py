@@ -9,6 +9,7 @@ import pwd
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _listening,
     _openclaw,
@@ -55,7 +56,7 @@ def test_models_status_is_judged(change: dict[str, object], failed: list[str]) -
         ([("127.0.0.1", 998)], "passed"),
         ([], "failed"),
         ([("127.0.0.1", 1000)], "failed"),
-        ([("127.0.0.1", 998), ("0.0.0.0", 1000)], "failed"),  # noqa: S104
+        ([("127.0.0.1", 998), ("0.0.0.0", 1000)], "failed"),
         ([("::", 1000)], "failed"),
         ([("192.0.2.1", 1000), ("127.0.0.1", 998)], "passed"),
     ],
@@ -77,7 +78,9 @@ def test_unreadable_table_is_unknown_and_not_passed(monkeypatch: pytest.MonkeyPa
 
 
 def test_report_with_an_unknown_check_has_not_passed() -> None:
-    report = _verification.Report(checks=[_verification.Check("a", "passed", ""), _verification.Check("b", "unknown", "")])
+    report = _verification.Report(
+        checks=[_verification.Check("a", "passed", ""), _verification.Check("b", "unknown", "")]
+    )
     assert not report.passed and [check.id for check in report.failures] == ["b"]
     assert not _verification.Report().passed
 
@@ -167,12 +170,13 @@ class Systemctl:
 
 def test_stopped_service_is_started_again_whatever_happens() -> None:
     run = Systemctl()
-    with pytest.raises(RuntimeError):
-        with _verification.StoppedService("openclaw-proxy", run, restore_seconds=240):
-            raise RuntimeError
+    with pytest.raises(RuntimeError), _verification.StoppedService("openclaw-proxy", run, restore_seconds=240):
+        raise RuntimeError
     assert run.seen == [
-        "systemd-run --quiet --collect --unit=failclosed-restore-openclaw-proxy --on-active=240"
-        " systemctl start openclaw-proxy.service",
+        (
+            "systemd-run --quiet --collect --unit=failclosed-restore-openclaw-proxy --on-active=240"
+            " systemctl start openclaw-proxy.service"
+        ),
         "systemctl stop openclaw-proxy.service",
         "systemctl start openclaw-proxy.service",
         "systemctl stop failclosed-restore-openclaw-proxy.timer",
@@ -182,8 +186,7 @@ def test_stopped_service_is_started_again_whatever_happens() -> None:
 def test_without_the_timer_nothing_is_stopped() -> None:
     run = Systemctl(failing="systemd-run")
     with pytest.raises(_verification.VerificationError, match="systemd-run"):
-        with _verification.StoppedService("openclaw-proxy", run, restore_seconds=240):
-            pass
+        _verification.StoppedService("openclaw-proxy", run, restore_seconds=240).__enter__()
     assert len(run.seen) == 1
 
 

@@ -1,0 +1,255 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a user can get wrong in variables stops with a message that names the variable and the remedy.
+
+Every case is a host of one run, so that Ansible starts once. The run is in check mode, and nothing after the preflight is
+in its playbook.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+HOST: dict[str, Any] = {
+    "os_id": "debian",
+    "os_version": "12",
+    "os_name": "Debian GNU/Linux 12 (bookworm)",
+    "architecture": "x86_64",
+    "python_version": "3.11.2",
+    "systemd_running": True,
+    "systemd_version": 252,
+    "packages_installed": [],
+}
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+KEY = {"openclaw_proxy_upstream_api_key": "sk-ant-canary-5a1b"}
+
+# variables, and what the message must say: the variable, what was found, and what to do
+CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "unknown-proxy": (
+        {"openclaw_proxy_implementation": "litelm"},
+        ["openclaw_proxy_implementation is 'litelm'", "custom, litellm"],
+    ),
+    "port-too-high": ({"openclaw_proxy_port": 70000}, ["openclaw_proxy_port is '70000'", "1024 to 65535"]),
+    "port-privileged": ({"openclaw_proxy_port": 80}, ["openclaw_proxy_port is '80'", "1024 to 65535"]),
+    "port-no-number": ({"openclaw_proxy_port": "34a6"}, ["openclaw_proxy_port is '34a6'", "for example 3456"]),
+    "gateway-port": ({"openclaw_gateway_port": 0}, ["openclaw_gateway_port is '0'", "1 to 65535"]),
+    "no-models": ({"openclaw_provider_models": []}, ["openclaw_provider_models is []", "at least one model id"]),
+    "model-with-a-space": (
+        {"openclaw_provider_models": ["claude opus"]},
+        ["openclaw_provider_models", '"claude opus"', "without spaces"],
+    ),
+    "model-twice": ({"openclaw_provider_models": ["a", "a"]}, ["openclaw_provider_models names a model twice"]),
+    "models-no-list": ({"openclaw_provider_models": "claude"}, ["openclaw_provider_models", "at least one model id"]),
+    "alias-with-a-space": ({"openclaw_provider_alias": "my alias"}, ["openclaw_provider_alias is 'my alias'"]),
+    "open-without-a-key": (
+        {"openclaw_proxy_bind_address": "0.0.0.0", "openclaw_proxy_inbound_key": False},
+        ["openclaw_proxy_bind_address is '0.0.0.0'", "no inbound key", "openclaw_proxy_inbound_key to true"],
+    ),
+    "custom-open-without-a-key": (
+        {
+            "openclaw_proxy_implementation": "custom",
+            "openclaw_proxy_command": ["/usr/bin/proxy"],
+            "openclaw_proxy_bind_address": "192.0.2.1",
+        },
+        ["openclaw_proxy_bind_address is '192.0.2.1'", "takes no inbound key"],
+    ),
+    "bind-to-a-name": ({"openclaw_proxy_bind_address": "localhost.localdomain"}, ["openclaw_proxy_bind_address", "IP address"]),
+    "host-with-a-scheme": ({"openclaw_proxy_host": "http://x"}, ["openclaw_proxy_host is 'http://x'", "without a scheme"]),
+    "no-upstream-key": ({"openclaw_proxy_upstream_api_key": ""}, ["openclaw_proxy_upstream_api_key is empty", "Vault"]),
+    "key-with-a-line-break": (
+        {"openclaw_proxy_upstream_api_key": "sk-ant-canary-5a1b\n"},
+        ["openclaw_proxy_upstream_api_key", "line break", "trim"],
+    ),
+    "custom-without-a-command": (
+        {"openclaw_proxy_implementation": "custom"},
+        ["openclaw_proxy_command is empty"],
+    ),
+    "custom-with-a-relative-command": (
+        {"openclaw_proxy_implementation": "custom", "openclaw_proxy_command": ["bunx", "proxy"]},
+        ["openclaw_proxy_command begins with 'bunx'", "absolute path"],
+    ),
+    "no-model-map": ({"openclaw_proxy_model_map": {}}, ["openclaw_proxy_model_map is empty"]),
+    "one-user-for-both": (
+        {"openclaw_proxy_user": "openclaw"},
+        ["openclaw_gateway_user and openclaw_proxy_user are both 'openclaw'", "own user"],
+    ),
+    "gateway-as-root": ({"openclaw_gateway_user": "root"}, ["openclaw_gateway_user is 'root'", "account of its own"]),
+    "key-in-the-environment": (
+        {"openclaw_gateway_environment": {"ANTHROPIC_API_KEY": "sk-ant-canary-5a1b"}},
+        ["openclaw_gateway_environment sets ANTHROPIC_API_KEY", "Remove it"],
+    ),
+    "fallback-while-closed": (
+        {"openclaw_provider_fallbacks": ["anthropic/claude-opus-5"]},
+        ["openclaw_provider_fallbacks", "openclaw_provider_fail_closed: false"],
+    ),
+    "url-with-a-password": (
+        {"openclaw_provider_base_url": "http://user:secret@127.0.0.1:3456"},
+        ["openclaw_provider_base_url", "without credentials"],
+    ),
+    "url-port": ({"openclaw_provider_base_url": "http://127.0.0.1:70000"}, ["openclaw_provider_base_url", "out of range"]),
+    "other-system": (
+        {"openclaw_host_info": {**HOST, "os_id": "fedora", "os_version": "43", "os_name": "Fedora Linux 43"}},
+        ["Fedora Linux 43", "not supported", "Debian 11, 12 and 13"],
+    ),
+    "other-architecture": ({"openclaw_host_info": {**HOST, "architecture": "riscv64"}}, ["riscv64", "x86_64 and aarch64"]),
+    "no-systemd": (
+        {"openclaw_host_info": {**HOST, "systemd_running": False, "systemd_version": 0}},
+        ["systemd does not run this host"],
+    ),
+    "old-systemd": ({"openclaw_host_info": {**HOST, "systemd_version": 241}}, ["systemd 241", "247 or newer"]),
+    "python-too-old-for-litellm": (
+        {"openclaw_host_info": {**HOST, "os_version": "11", "python_version": "3.9.2"}},
+        ["LiteLLM needs Python 3.10", "3.9.2"],
+    ),
+}
+
+
+def run_playbook(directory: Path, play: list[dict[str, Any]], hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Run a play in check mode against local hosts and return Ansible's own JSON account of it."""
+    inventory = {"openclaw": {"hosts": {name: {**LOCAL, **hosts[name]} for name in hosts}}}
+    (directory / "inventory.json").write_text(json.dumps(inventory))
+    (directory / "play.json").write_text(json.dumps(play))
+    completed = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "--check",
+            "-i",
+            str(directory / "inventory.json"),
+            str(directory / "play.json"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/root"),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_NOCOLOR": "1",
+        },
+    )
+    return {"status": completed.returncode, "output": completed.stdout + completed.stderr}
+
+
+def preflight() -> list[dict[str, Any]]:
+    roles = ("openclaw_gateway", "openclaw_proxy", "openclaw_provider")
+    tasks = [
+        {"name": f"Check {role}", "ansible.builtin.import_role": {"name": f"failclosed.openclaw.{role}", "tasks_from": "preflight"}}
+        for role in roles
+    ]
+    return [{"name": "Preflight", "hosts": "openclaw", "gather_facts": False, "tasks": tasks}]
+
+
+def messages_by_host(output: str) -> dict[str, str]:
+    """Return the message of each failed host, its line breaks and JSON escapes undone."""
+    found = {}
+    for name, document in re.findall(r"^fatal: \[([^]]+)\]: FAILED! => (\{.*\})$", output, re.MULTILINE):
+        message = json.loads(document)["msg"]
+        found[name] = " ".join(message) if isinstance(message, list) else str(message)
+    return found
+
+
+@pytest.fixture(scope="module")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    hosts = {name: {"openclaw_host_info": HOST, **KEY, **variables} for name, (variables, _words) in CASES.items()}
+    hosts["nothing-wrong"] = {"openclaw_host_info": HOST, **KEY}
+    result = run_playbook(tmp_path_factory.mktemp("preflight"), preflight(), hosts)
+    found = messages_by_host(result["output"])
+    found["output"] = result["output"]
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_message_names_the_variable_and_the_remedy(messages: dict[str, str], name: str) -> None:
+    assert name in messages, messages["output"]
+    for words in CASES[name][1]:
+        assert words in messages[name]
+
+
+def test_good_variables_pass(messages: dict[str, str]) -> None:
+    assert "nothing-wrong" not in messages
+    assert re.search(r"^nothing-wrong\s+: ok=\d+ .*failed=0", messages["output"], re.MULTILINE)
+
+
+def test_no_secret_is_printed(messages: dict[str, str]) -> None:
+    assert "canary" not in messages["output"]
+
+
+@pytest.fixture(scope="module")
+def adoption(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    directory = tmp_path_factory.mktemp("adoption")
+    old = directory / "old"
+    old.mkdir()
+    (old / "package.json").write_text('{"name": "openclaw", "version": "2026.5.7"}')
+    (old / "openclaw.mjs").touch()
+    role = {"role": "failclosed.openclaw.openclaw_gateway"}
+    play = [{"name": "Adopt", "hosts": "openclaw", "gather_facts": False, "roles": [role]}]
+    common = {"openclaw_host_info": HOST, "openclaw_gateway_manage": False, "openclaw_gateway_port": 9}
+    hosts = {
+        "too-old": {**common, "openclaw_gateway_user": "daemon", "openclaw_gateway_package_directory": str(old)},
+        "nothing-there": {**common, "openclaw_gateway_user": "daemon", "openclaw_gateway_package_directory": "/nonexistent"},
+        "no-such-user": {**common, "openclaw_gateway_user": "fc-absent"},
+    }
+    result = run_playbook(directory, play, hosts)
+    return {**messages_by_host(result["output"]), "output": result["output"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("too-old", ["OpenClaw 2026.5.7", "too old", "2026.8.1 or newer"]),
+        ("nothing-there", ["No OpenClaw package was found in /nonexistent", "openclaw_gateway_package_directory"]),
+        ("no-such-user", ["openclaw_gateway_user is 'fc-absent'", "no such user"]),
+    ],
+)
+def test_adoption_says_what_is_missing(adoption: dict[str, str], name: str, words: list[str]) -> None:
+    assert name in adoption, adoption["output"]
+    for word in words:
+        assert word in adoption[name]
+
+
+def test_site_without_hosts_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "inventory.json").write_text(json.dumps({"all": {"hosts": {"elsewhere": {}}}}))
+    completed = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(tmp_path / "inventory.json"), str(ROOT / "site.yml")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+    )
+    assert completed.returncode != 0
+    assert "No host to work on" in completed.stdout
+
+
+def test_one_wrong_host_stops_site_before_anything_changes_on_any(tmp_path: Path) -> None:
+    hosts = {
+        "good": {**LOCAL, **KEY},
+        "wrong": {**LOCAL, **KEY, "openclaw_provider_models": []},
+    }
+    (tmp_path / "inventory.json").write_text(json.dumps({"openclaw": {"hosts": hosts}}))
+    completed = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "--check", "-i", str(tmp_path / "inventory.json")]
+        + ["-e", json.dumps({"openclaw_host_info": HOST, "ansible_become": False}), str(ROOT / "site.yml")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+    )
+    assert completed.returncode != 0
+    assert "openclaw_provider_models is []" in completed.stdout
+    assert "Bring the hosts onto the proxy-only route" not in completed.stdout
