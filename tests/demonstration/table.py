@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Print the receipts of the demo's hosts and the simulator's counts as a table.
+
+Usage: table.py SSH_CONFIG CONTROL_URL HOST...
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import typing as t
+import urllib.request
+
+RECEIPT = "/var/lib/failclosed-openclaw/receipt.json"
+ROWS = (
+    ("gateway ready", "gateway-ready"),
+    ("only the proxy's user listens on its port", "proxy-owner"),
+    ("proxy alive", "proxy-alive"),
+    ("default model", "default-model"),
+    ("fallbacks", "fallbacks"),
+    ("alias", "alias"),
+    ("a real request is answered through the proxy", "model-run"),
+    ("with the proxy stopped it fails", "fails-closed"),
+)
+
+
+def read_receipt(ssh_config: str, host: str) -> dict[str, t.Any]:
+    """Return the receipt that a host keeps; raises CalledProcessError when there is none."""
+    output = subprocess.run(
+        ["ssh", "-F", ssh_config, host, "cat", RECEIPT], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    receipt: dict[str, t.Any] = json.loads(output)
+    return receipt
+
+
+def read_counts(control_url: str) -> dict[str, t.Any]:
+    """Return the simulator's counts by listener."""
+    # The simulator is one of the demo's own hosts, which no forward proxy reaches.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{control_url}/counts", timeout=10) as response:
+        counts: dict[str, t.Any] = json.load(response)["listeners"]
+    return counts
+
+
+def main(arguments: list[str]) -> int:
+    ssh_config, control_url, *hosts = arguments
+    receipts = {host: read_receipt(ssh_config, host) for host in hosts}
+    width = max(len(label) for label, _identifier in ROWS)
+    print(f"{'':{width}}  " + "".join(f"{host:<10}" for host in hosts))
+    print(f"{'OpenClaw':{width}}  " + "".join(f"{receipts[host]['versions']['openclaw']:<10}" for host in hosts))
+    for label, identifier in ROWS:
+        results = []
+        for host in hosts:
+            found = [check["result"] for check in receipts[host]["checks"] if check["id"] == identifier]
+            results.append(found[0] if found else "not done")
+        print(f"{label:{width}}  " + "".join(f"{result:<10}" for result in results))
+    counts = read_counts(control_url)
+    print()
+    print(f"Requests that reached the simulator behind the proxies: {counts['upstream']['messages']}")
+    print(f"Connections that reached it as the API itself, around the proxies: {counts['direct']['connections']}")
+    passed = all(receipt["passed"] is True for receipt in receipts.values())
+    return 0 if passed and counts["upstream"]["messages"] > 0 and counts["direct"]["connections"] == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
