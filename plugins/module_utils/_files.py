@@ -21,12 +21,11 @@ import os
 import posixpath
 import pwd
 import re
-import secrets
 import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAXIMUM_FILE_BYTES = 32 * 1024 * 1024
 MAXIMUM_LINKS = 40
@@ -50,8 +49,7 @@ class FlushFailedError(Exception):
     """The file has its new content, and it is not certain that a power cut would leave it so."""
 
 
-@dataclass(frozen=True)
-class FileState:
+class FileState(NamedTuple):
     """One regular file as it was read: content, owner, permission bits, number of names, identity."""
 
     content: bytes
@@ -64,13 +62,16 @@ class FileState:
     attributes: tuple[tuple[str, bytes], ...]
 
 
-@dataclass(frozen=True)
-class Ownership:
+class Ownership(NamedTuple):
     """Numeric owner and permission bits that a file shall have."""
 
     uid: int
     gid: int
     mode: int
+
+
+def _random_name() -> str:
+    return os.urandom(8).hex()
 
 
 def digest_of(content: bytes) -> str:
@@ -347,7 +348,7 @@ def replace_file(
     FlushFailedError when the new file is in place but may not survive a power cut, FileError or OSError
     otherwise (the file is then as it was).
     """
-    candidate = f".{name}{CANDIDATE_MARK}{secrets.token_hex(8)}"
+    candidate = f".{name}{CANDIDATE_MARK}{_random_name()}"
     descriptor = os.open(
         candidate,
         os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
@@ -518,7 +519,7 @@ def exclusive_lock(directory: int, name: str, *, timeout_seconds: float) -> Iter
 
 def write_private(directory: int, name: str, content: bytes) -> None:
     """Write a file of one's own private directory atomically, mode 0600."""
-    candidate = f".{name}{CANDIDATE_MARK}{secrets.token_hex(8)}"
+    candidate = f".{name}{CANDIDATE_MARK}{_random_name()}"
     descriptor = os.open(
         candidate, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory
     )

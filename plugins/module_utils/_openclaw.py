@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _redact
 
@@ -107,26 +107,14 @@ def installed_version(command: Sequence[str]) -> str | None:
     return None if directory is None else _package_field(directory, "version")
 
 
-def installation_identity(command: Sequence[str]) -> str:
-    """A text that changes when the program that a command prefix starts is replaced."""
-    paths = [argument for argument in command if argument.startswith("/")]
-    directory = package_directory(command)
-    if directory is not None:
-        paths.append(posixpath.join(directory, "package.json"))
-    lines = []
-    for path in paths:
-        try:
-            status = os.stat(path)
-            lines.append(f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns} {status.st_ino}")
-        except OSError:
-            lines.append(f"{path} missing")
-    return "\n".join(lines)
-
-
 def require_supported(command: Sequence[str]) -> str | None:
-    """The installed version; raises OpenClawError when it is known to be older than MINIMUM_VERSION."""
+    """The installed version; raises OpenClawError when it is older than MINIMUM_VERSION or not a version."""
     version = installed_version(command)
-    if version is not None and not is_at_least(version, MINIMUM_VERSION):
+    try:
+        supported = version is None or is_at_least(version, MINIMUM_VERSION)
+    except ValueError as error:
+        raise OpenClawError(f"{package_directory(command)}/package.json: {error}; reinstall OpenClaw") from None
+    if not supported:
         raise OpenClawError(
             f"OpenClaw {version} is installed, and {MINIMUM_VERSION} is the oldest version that this"
             " collection can check; upgrade OpenClaw, or leave openclaw_command out"
@@ -148,8 +136,7 @@ def config_path(home: str, environment: Mapping[str, str]) -> str:
     return explicit or posixpath.join(state_directory(home, environment), "openclaw.json")
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """A user as a process needs it: numbers, supplementary groups, home."""
 
     name: str
@@ -172,8 +159,7 @@ def account_of(user: str | int) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(NamedTuple):
     """A finished command: its exit status and its output, which may hold secrets."""
 
     returncode: int
@@ -309,10 +295,10 @@ def _collect(
 ) -> tuple[dict[str, bytearray], str | None]:
     output = {"stdout": bytearray(), "stderr": bytearray()}
     deadline = time.monotonic() + timeout_seconds
-    assert process.stdout is not None and process.stderr is not None
     with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ, "stdout")
-        selector.register(process.stderr, selectors.EVENT_READ, "stderr")
+        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, name)
         while selector.get_map():
             remaining = deadline - time.monotonic()
             if remaining <= 0:

@@ -1,0 +1,666 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection failclosed.openclaw: not for use from outside it.
+
+"""The engine that edits ``openclaw.json``, shared by openclaw_config and openclaw_plugin.
+
+Usage::
+
+    result = apply(
+        ConfigFile(path="/var/lib/openclaw/.openclaw/openclaw.json"),
+        DesiredState(patch={"plugins": {"entries": {"x": {"enabled": True}}}},
+                     members_present={"plugins.allow": ["x"]}),
+        Validation(openclaw_command=(node, openclaw_mjs), user="openclaw"),
+        cache_directory=None,
+        check_mode=module.check_mode,
+    )
+    module.exit_json(**result.as_return_values())
+
+``apply`` raises ConfigEditError (``str(error)``, ``error.findings``); then nothing was changed.
+``read`` gives the parsed file (``Snapshot.value``, includes resolved) without changing anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Union
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _config_include,
+    _config_memory,
+    _files,
+    _json5,
+    _merge_patch,
+    _openclaw,
+    _redact,
+)
+from ansible_collections.failclosed.openclaw.plugins.module_utils._config_desired import (
+    Declared,
+    DesiredState,
+    DesiredStateError,
+    declare,
+    desired_value,
+    format_path,
+    is_absent,
+    lookup,
+)
+from ansible_collections.failclosed.openclaw.plugins.module_utils._config_validation import (
+    Candidate,
+    Validation,
+    ValidationError,
+    Validator,
+    Verdict,
+    finding,
+)
+
+__all__ = [
+    "ConfigEditError",
+    "ConfigFile",
+    "DesiredState",
+    "EditResult",
+    "Snapshot",
+    "Validation",
+    "apply",
+    "read",
+]
+
+Path = tuple[Union[str, int], ...]
+
+SYSTEM_BACKUPS = "/var/backups/failclosed-openclaw"
+
+# OpenClaw 2026.9.6 puts an older copy back when a file of at least this size lost more than half of it.
+_GUARDED_BYTES = 512
+_MAXIMUM_ATTEMPTS = 5
+_LOCK_SECONDS = 180.0
+
+
+class ConfigEditError(Exception):
+    """The edit was refused or failed; the file is as it was, unless the text says otherwise.
+
+    ``findings``: list of {"path", "rule", "message", "remedy", "source", "severity"}, never with a value.
+    """
+
+    def __init__(self, message: str, *, findings: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.findings = [dict(each) for each in findings]
+
+
+class ConfigFile(NamedTuple):
+    """Where the file is and what it must look like from outside.
+
+    ``owner``, ``group``: None keeps those of an existing file; a new file gets those of its directory.
+    ``mode``: permission bits (0o600). ``backup_directory``: None for the default of the user who runs this.
+    """
+
+    path: str
+    owner: str | None = None
+    group: str | None = None
+    mode: int = 0o600
+    create: bool = True
+    follow_include: bool = False
+    allow_shrink: bool = False
+    allow_hard_link: bool = False
+    backup_keep: int = 5
+    backup_directory: str | None = None
+
+
+class Snapshot(NamedTuple):
+    """The file as it was read. ``value`` is None and ``digest`` empty when it does not exist."""
+
+    value: Any
+    text: str
+    digest: str
+
+
+class EditResult(NamedTuple):
+    """``digest``: SHA-256 (hex) of the edited file after; ``diff``: redacted; ``validated``: who had a say."""
+
+    changed: bool
+    changed_paths: list[str]
+    edited_file: str
+    backup_file: str | None
+    digest: str
+    findings: list[dict[str, str]]
+    openclaw_version: str | None
+    validated: list[str]
+    diff: list[dict[str, str]]
+
+    def as_return_values(self) -> dict[str, Any]:
+        """The result as a module returns it."""
+        return {
+            "changed": self.changed,
+            "changed_paths": self.changed_paths,
+            "edited_file": self.edited_file,
+            "backup_file": self.backup_file,
+            "digest": self.digest,
+            "findings": self.findings,
+            "openclaw_version": self.openclaw_version,
+            "validated": self.validated,
+            "diff": self.diff,
+        }
+
+
+class _Tree(NamedTuple):
+    """One reading of the configuration: the main file, and every file that takes part by an include."""
+
+    states: Mapping[str, _files.FileState]
+    values: Mapping[str, Any]
+    resolved: _config_include.Resolved
+    exists: bool
+
+
+class _Plan(NamedTuple):
+    """An edit of one file: what it changes and the text that results."""
+
+    tree: _Tree
+    before: Any
+    after: Any
+    changed: tuple[Path, ...]
+    notes: tuple[tuple[Path, str, str], ...]
+    name: str
+    content: bytes
+
+
+def default_backup_directory() -> str:
+    """Where copies are kept: out of reach of the gateway's user when root runs this."""
+    if os.geteuid() == 0:
+        return SYSTEM_BACKUPS
+    return posixpath.join(posixpath.expanduser("~"), ".local", "state", "failclosed-openclaw")
+
+
+@contextmanager
+def _as_edit_error(path: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigEditError:
+        raise
+    except ValidationError as error:
+        raise ConfigEditError(str(error), findings=error.findings) from None
+    except DesiredStateError as error:
+        raise ConfigEditError(f"{error} Nothing was changed.") from None
+    except _config_include.IncludeError as error:
+        raise ConfigEditError(f"{path}: {error}. Nothing was changed.") from None
+    except _files.FlushFailedError as error:
+        raise ConfigEditError(f"{path}: {error}.") from None
+    except (_files.FileError, _openclaw.OpenClawError) as error:
+        raise ConfigEditError(f"{path}: {error}. Nothing was changed.") from None
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else path
+        raise ConfigEditError(
+            f"{path}: {error.strerror or error} ({where}); nothing was changed. Check the space, the mount and the"
+            " permissions there."
+        ) from None
+
+
+def _split(path: str) -> tuple[str, str]:
+    if not path.startswith("/") or path.endswith("/") or "\0" in path:
+        raise ConfigEditError(f"path: {path!r} must be the absolute path of a file")
+    directory, name = posixpath.split(posixpath.normpath(path))
+    if ".." in path.split("/"):
+        raise ConfigEditError(f"path: {path!r} contains '..'; give the path without it")
+    return directory, name
+
+
+def _parse(where: str, state: _files.FileState) -> Any:
+    try:
+        return _json5.loads(_json5.decode(state.content))
+    except _json5.Json5Error as error:
+        raise ConfigEditError(
+            f"{where}: {error}. The file cannot be read as JSON5, so nothing was changed: correct that line,"
+            " or restore a copy."
+        ) from None
+
+
+def _read_tree(config_file: ConfigFile, directory: int | None, directory_path: str, name: str) -> _Tree:
+    states: dict[str, _files.FileState] = {}
+    values: dict[str, Any] = {}
+    if directory is None:
+        return _Tree(states, values, _config_include.Resolved({}, ()), exists=False)
+
+    def load(relative: str) -> Any:
+        if relative in values:
+            return values[relative]
+        folder, base = posixpath.split(relative)
+        try:
+            with _files.open_beneath(directory, folder) as below:
+                state = _files.read_file(below, base)
+                if state is not None:
+                    _refuse_hard_link(config_file, below, posixpath.join(directory_path, relative), state)
+        except FileNotFoundError:
+            state = None
+        if state is None:
+            raise _config_include.IncludeError(f"the included file {relative} does not exist")
+        states[relative] = state
+        values[relative] = _parse(posixpath.join(directory_path, relative), state)
+        return values[relative]
+
+    state = _files.read_file(directory, name)
+    if state is None:
+        return _Tree(states, values, _config_include.Resolved({}, ()), exists=False)
+    _refuse_hard_link(config_file, directory, posixpath.join(directory_path, name), state)
+    states[name] = state
+    values[name] = _parse(posixpath.join(directory_path, name), state)
+    if not isinstance(values[name], dict):
+        raise ConfigEditError(f"{posixpath.join(directory_path, name)}: holds no object at its top; correct it by hand")
+    if not _config_include.contains_include(values[name]):
+        return _Tree(states, values, _config_include.Resolved(values[name], ()), exists=True)
+    resolved = _config_include.resolve(name, values[name], load)
+    return _Tree(states, values, resolved, exists=True)
+
+
+def _refuse_hard_link(config_file: ConfigFile, directory: int, where: str, state: _files.FileState) -> None:
+    if not config_file.allow_hard_link and _files.foreign_links(directory, posixpath.basename(where), state):
+        raise ConfigEditError(
+            f"{where}: has {state.links} names (hard links), and an edit would part them; remove the others,"
+            " or set allow_hard_link. Nothing was changed."
+        )
+
+
+def read(config_file: ConfigFile) -> Snapshot:
+    """Read and parse without changing anything; raises ConfigEditError."""
+    with _as_edit_error(config_file.path):
+        directory_path, name = _split(config_file.path)
+        try:
+            with _files.open_directory(directory_path) as directory:
+                tree = _read_tree(config_file, directory, directory_path, name)
+        except FileNotFoundError:
+            return Snapshot(None, "", "")
+        if not tree.exists:
+            return Snapshot(None, "", "")
+        state = tree.states[name]
+        return Snapshot(tree.resolved.value, _json5.decode(state.content), state.digest)
+
+
+def apply(
+    config_file: ConfigFile,
+    desired: DesiredState,
+    validation: Validation,
+    *,
+    cache_directory: str | None,
+    check_mode: bool,
+    secure_logging: bool = True,
+) -> EditResult:
+    """Make the file say what ``desired`` says; raises ConfigEditError, and then nothing was changed.
+
+    ``cache_directory``: None for the default of the user who runs this. ``check_mode``: validate, but
+    write nothing anywhere but a scratch directory.
+    """
+    with _as_edit_error(config_file.path):
+        directory_path, name = _split(config_file.path)
+        declared = declare(desired)
+        memory = _config_memory.Memory(cache_directory or _config_memory.default_directory(), write=not check_mode)
+        editor = _Editor(config_file, directory_path, name, declared, validation, memory, check_mode, secure_logging)
+        try:
+            with _files.open_directory(directory_path) as directory:
+                return editor.run(directory)
+        except FileNotFoundError as error:
+            if not check_mode or os.path.lexists(directory_path):
+                raise ConfigEditError(
+                    f"{directory_path}: does not exist ({error.strerror}); create it first, mode 0700, owned by the"
+                    " gateway's user. Nothing was changed."
+                ) from None
+            return editor.run(None)
+
+
+class _Editor:
+    def __init__(
+        self,
+        config_file: ConfigFile,
+        directory_path: str,
+        name: str,
+        declared: Declared,
+        validation: Validation,
+        memory: _config_memory.Memory,
+        check_mode: bool,
+        secure_logging: bool,
+    ) -> None:
+        self.config_file = config_file
+        self.directory_path = directory_path
+        self.name = name
+        self.declared = declared
+        self.validation = validation
+        self.memory = memory
+        self.check_mode = check_mode
+        self.secure_logging = secure_logging
+
+    def run(self, directory: int | None) -> EditResult:
+        plan = self._plan(directory)
+        validator = self._validator(directory)
+        if not plan.changed:
+            return self._finish_unchanged(directory, plan, validator)
+        if self.check_mode or directory is None:
+            verdict = validator.judge(self._candidate(plan), self._candidate_before(plan))
+            return self._result(plan, verdict, directory=directory, backup=None)
+        lock = f"{_files.key_for(self.config_file.path)}.lock"
+        with _files.private_directory(self.memory.directory):
+            pass
+        with (
+            _files.private_directory(posixpath.join(self.memory.directory, "locks")) as locks,
+            _files.exclusive_lock(locks, lock, timeout_seconds=_LOCK_SECONDS),
+        ):
+            return self._write_with_retries(directory, validator)
+
+    def _write_with_retries(self, directory: int, validator: Validator) -> EditResult:
+        judged: dict[str, Verdict] = {}
+        last: _files.FileChangedError | None = None
+        for _attempt in range(_MAXIMUM_ATTEMPTS):
+            plan = self._plan(directory)
+            if not plan.changed:
+                return self._finish_unchanged(directory, plan, validator)
+            candidate = self._candidate(plan)
+            key = f"{candidate.digest} {_files.digest_of(candidate.text)}"
+            if key not in judged:
+                judged[key] = validator.judge(candidate, self._candidate_before(plan))
+            try:
+                backup = self._write(directory, plan)
+            except _files.FileChangedError as error:
+                last = error
+                continue
+            self._remember(plan, _files.digest_of(plan.content), validator, judged[key])
+            return self._result(plan, judged[key], directory=directory, backup=backup)
+        raise ConfigEditError(
+            f"{self.config_file.path}: another program kept changing the file during {_MAXIMUM_ATTEMPTS} attempts"
+            f" ({last}); it is as that program left it. Find out who writes it, or stop the gateway, and try again."
+        )
+
+    def _plan(self, directory: int | None) -> _Plan:
+        tree = _read_tree(self.config_file, directory, self.directory_path, self.name)
+        before = tree.resolved.value
+        outcome = desired_value(self.declared, before)
+        after = outcome.value
+        changed = tuple(_merge_patch.changed_paths(before, after))
+        if not tree.exists and not self.declared.desired.reverse:
+            # A new file is a change, even when nothing is to be in it.
+            changed = changed or ((),)
+        if not changed:
+            return _Plan(tree, before, after, (), outcome.notes, self.name, b"")
+        if not tree.exists:
+            if not self.config_file.create:
+                raise ConfigEditError(
+                    f"{self.config_file.path}: does not exist, and create is false. Nothing was changed."
+                )
+            text = json.dumps(after, indent=2, ensure_ascii=False) + "\n"
+            return _Plan(tree, before, after, changed, outcome.notes, self.name, text.encode("utf-8", "surrogatepass"))
+        name, content = self._edit_text(tree, before, after, changed)
+        self._guard(tree, name, content, before, after)
+        return _Plan(tree, before, after, changed, outcome.notes, name, content)
+
+    def _edit_text(self, tree: _Tree, before: Any, after: Any, changed: Sequence[Path]) -> tuple[str, bytes]:
+        name, base = self._owner(tree, changed)
+        patch = _merge_patch.diff(before, after)
+        for part in base:
+            patch = patch[part]
+        state = tree.states[name]
+        where = posixpath.join(self.directory_path, name)
+        for path in changed:
+            own = lookup(tree.values[name], path[len(base) :])
+            if not is_absent(own) and _config_include.contains_include(own):
+                raise ConfigEditError(
+                    f"{where}: {format_path(path)} would be set whole, and holds an $include; edit it by hand."
+                    " Nothing was changed."
+                )
+        try:
+            text = _json5.merge_patch(_json5.decode(state.content), patch)
+            value = _json5.loads(text)
+        except ValueError as error:
+            raise ConfigEditError(
+                f"{where}: {_redact.scrub(str(error), self._secrets(before, after))}. Nothing was changed."
+            ) from None
+        values = {**tree.values, name: value}
+        resolved = values[self.name]
+        if tree.resolved.sites:
+            resolved = _config_include.resolve(self.name, values[self.name], lambda each: values[each]).value
+        if not _json5.same(resolved, after):
+            raise ConfigEditError(
+                f"{where}: the edited text does not say what was asked for; this happens when includes overlap."
+                " Edit the file by hand. Nothing was changed."
+            )
+        return name, text.encode("utf-8", "surrogatepass")
+
+    def _owner(self, tree: _Tree, changed: Sequence[Path]) -> tuple[str, Path]:
+        owners: dict[tuple[str, Path], Path] = {}
+        for path in changed:
+            owners.setdefault(_config_include.owner_of(path, self.name, tree.resolved), path)
+        for (name, _base), path in owners.items():
+            if name != self.name and not self.config_file.follow_include:
+                raise ConfigEditError(
+                    f"{self.config_file.path}: {format_path(path)} belongs to the included file"
+                    f" {posixpath.join(self.directory_path, name)}; edit that file, or set follow_include."
+                    " Nothing was changed."
+                )
+        if len(owners) > 1:
+            names = sorted({posixpath.join(self.directory_path, name) for name, _base in owners})
+            raise ConfigEditError(
+                f"{self.config_file.path}: this edit reaches {' and '.join(names)}, which cannot be replaced in one"
+                " step; use a task for each of them. Nothing was changed."
+            )
+        return next(iter(owners))
+
+    def _guard(self, tree: _Tree, name: str, content: bytes, before: Any, after: Any) -> None:
+        if self.config_file.allow_shrink:
+            return
+        lost = [
+            format_path(path)
+            for path in (("meta",), ("gateway", "mode"))
+            if not is_absent(lookup(before, path)) and is_absent(lookup(after, path))
+        ]
+        size = len(tree.states[name].content)
+        if size >= _GUARDED_BYTES and len(content) * 2 < size:
+            lost.append(f"more than half of its {size} bytes")
+        if lost:
+            raise ConfigEditError(
+                f"{posixpath.join(self.directory_path, name)}: the edit would take away {' and '.join(lost)}; OpenClaw"
+                " takes that for damage and puts an older copy back. Set allow_shrink if it is meant."
+                " Nothing was changed."
+            )
+
+    def _secrets(self, *trees: Any) -> set[str]:
+        found = {value for _path, value in self.declared.secrets}
+        for tree in trees:
+            found |= _redact.secret_texts(tree, sensitive_paths=self.declared.secret_paths)
+        return found
+
+    def _validator(self, directory: int | None) -> Validator:
+        return Validator(
+            self.validation,
+            path=self.config_file.path,
+            directory_uid=None if directory is None else os.fstat(directory).st_uid,
+            touched=self.declared.touched_paths,
+            secret_paths=self.declared.secret_paths,
+            memory=self.memory,
+            check_mode=self.check_mode,
+        )
+
+    def _candidate(self, plan: _Plan) -> Candidate:
+        return self._candidate_of(plan.after, plan.content, bool(plan.tree.resolved.sites))
+
+    def _candidate_before(self, plan: _Plan) -> Candidate | None:
+        if not plan.tree.exists:
+            return None
+        content = plan.tree.states[self.name].content
+        return self._candidate_of(plan.before, content, bool(plan.tree.resolved.sites))
+
+    def _candidate_of(self, value: Any, content: bytes, has_includes: bool) -> Candidate:
+        # Relative includes do not resolve from the scratch directory: there the merged value is judged.
+        if has_includes:
+            content = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return Candidate(value, content, _files.digest_of(content))
+
+    def _ownership(self, directory: int, state: _files.FileState | None) -> _files.Ownership:
+        default = os.fstat(directory) if state is None else None
+        uid = state.uid if state is not None else default.st_uid if default is not None else os.geteuid()
+        gid = state.gid if state is not None else default.st_gid if default is not None else os.getegid()
+        if self.config_file.owner is not None:
+            uid = _files.user_id(self.config_file.owner)
+        if self.config_file.group is not None:
+            gid = _files.group_id(self.config_file.group)
+        return _files.Ownership(uid, gid, self.config_file.mode)
+
+    def _write(self, directory: int, plan: _Plan) -> str | None:
+        folder, base = posixpath.split(plan.name)
+        state = plan.tree.states.get(plan.name)
+        with _files.open_beneath(directory, folder) as below:
+            ownership = self._ownership(below, state)
+            if state is not None and state.links > 1 and state.uid not in (ownership.uid, os.geteuid()):
+                raise _files.FileError(f"{plan.name}: is a hard link to a file of uid {state.uid}")
+            _files.remove_stale_candidates(below, base)
+            backup = self._back_up(plan.name, state)
+            _files.replace_file(below, base, plan.content, ownership, expected=state)
+        return backup
+
+    def _back_up(self, name: str, state: _files.FileState | None) -> str | None:
+        if state is None or self.config_file.backup_keep <= 0:
+            return None
+        root = self.config_file.backup_directory or default_backup_directory()
+        with _files.private_directory(root):
+            pass
+        folder = posixpath.join(root, _files.key_for(posixpath.join(self.directory_path, name)))
+        with _files.private_directory(folder) as ring:
+            kept = _files.keep_backup(ring, state, keep=self.config_file.backup_keep)
+        return None if kept is None else posixpath.join(folder, kept)
+
+    def _finish_unchanged(self, directory: int | None, plan: _Plan, validator: Validator) -> EditResult:
+        if not plan.tree.exists or directory is None:
+            return self._result(plan, Verdict((), (), None), directory=directory, backup=None)
+        candidate = self._candidate_of(plan.after, plan.tree.states[self.name].content, bool(plan.tree.resolved.sites))
+        digest = plan.tree.states[self.name].digest
+        record = self._recall(plan, digest)
+        if record is None:
+            verdict = validator.judge_unchanged(candidate)
+        else:
+            verdict = Verdict(tuple(record["findings"]), tuple(record["validated"]), record["openclaw_version"])
+        attributes = self._attributes_diff(directory, plan)
+        if attributes is not None and not self.check_mode:
+            state = plan.tree.states[self.name]
+            _files.set_ownership(directory, self.name, self._ownership(directory, state))
+        result = self._result(plan, verdict, directory=directory, backup=None)
+        if record is None and verdict.validated:
+            self._remember(plan, digest, validator, verdict)
+        return result
+
+    def _record_key(self, digest: str) -> str:
+        desired = self.declared.desired._asdict()
+        return _config_memory.record_key(digest, desired, self.validation.openclaw_command)
+
+    def _recall(self, plan: _Plan, digest: str) -> dict[str, Any] | None:
+        # With includes, other files have a say, and the digest of this one says too little.
+        return None if plan.tree.resolved.sites else self.memory.recall(self.config_file.path, self._record_key(digest))
+
+    def _remember(self, plan: _Plan, digest: str, validator: Validator, verdict: Verdict) -> None:
+        # What is remembered is given back without looking again: a note would be lost.
+        if plan.tree.resolved.sites or plan.notes:
+            return
+        self.memory.remember(
+            self.config_file.path,
+            {
+                "key": self._record_key(digest),
+                "digest": digest,
+                "findings": list(verdict.findings),
+                "validated": list(verdict.validated),
+                "openclaw_version": verdict.openclaw_version,
+                "program": validator.program_that_validated(verdict),
+            },
+        )
+
+    def _attributes_diff(self, directory: int | None, plan: _Plan) -> dict[str, str] | None:
+        folder = posixpath.dirname(plan.name)
+        state = plan.tree.states.get(plan.name)
+        if directory is None:
+            return None
+        try:
+            with _files.open_beneath(directory, folder) as below:
+                wanted = self._ownership(below, state)
+        except _files.FileError:
+            # In check mode the user may be one that the real run creates first.
+            if self.check_mode:
+                return None
+            raise
+        if state is None:
+            return None
+        found = _files.Ownership(state.uid, state.gid, state.mode)
+        if found == wanted:
+            return None
+        path = posixpath.join(self.directory_path, plan.name)
+        return {
+            "before_header": f"{path} (owner and mode)",
+            "after_header": f"{path} (owner and mode)",
+            "before": _attributes_text(found),
+            "after": _attributes_text(wanted),
+        }
+
+    def _result(self, plan: _Plan, verdict: Verdict, *, directory: int | None, backup: str | None) -> EditResult:
+        path = posixpath.join(self.directory_path, plan.name)
+        diff = []
+        if plan.changed:
+            diff.append(self._content_diff(plan, path))
+        attributes = self._attributes_diff(directory, plan)
+        if attributes is not None:
+            diff.append(attributes)
+        state = plan.tree.states.get(plan.name)
+        digest = state.digest if state is not None else ""
+        findings = [
+            finding(format_path(where), "note", message, remedy, source="edit", severity="warning")
+            for where, message, remedy in plan.notes
+        ]
+        return EditResult(
+            changed=bool(diff),
+            changed_paths=[format_path(each) for each in plan.changed if each],
+            edited_file=path,
+            backup_file=backup,
+            digest=_files.digest_of(plan.content) if plan.changed else digest,
+            findings=[*findings, *verdict.findings],
+            openclaw_version=verdict.openclaw_version,
+            validated=list(verdict.validated),
+            diff=diff,
+        )
+
+    def _content_diff(self, plan: _Plan, path: str) -> dict[str, str]:
+        key = self.memory.fingerprint_key()
+
+        def shown(tree: Any) -> str:
+            pruned = _pruned(tree, plan.changed)
+            if pruned is _NOTHING:
+                return ""
+            redacted = _redact.redact(
+                pruned,
+                key=key,
+                sensitive_paths=self.declared.secret_paths,
+                is_public=self.declared.is_public,
+                detailed=not self.secure_logging,
+            )
+            return json.dumps(redacted, indent=2, ensure_ascii=False) + "\n"
+
+        before = shown(plan.before) if plan.tree.exists else ""
+        return {"before_header": path, "after_header": path, "before": before, "after": shown(plan.after)}
+
+
+_NOTHING = object()
+
+
+def _pruned(tree: Any, paths: Sequence[Path]) -> Any:
+    """Only what changed: the rest of the file is nobody's business in a log."""
+    if any(not path for path in paths):
+        return tree
+    if not isinstance(tree, Mapping):
+        return _NOTHING
+    kept: dict[str, Any] = {}
+    for key, member in tree.items():
+        below = [path[1:] for path in paths if path[0] == key]
+        if not below:
+            continue
+        pruned = _pruned(member, below)
+        if pruned is not _NOTHING:
+            kept[key] = pruned
+    return kept if kept else _NOTHING
+
+
+def _attributes_text(ownership: _files.Ownership) -> str:
+    mode = stat.S_IMODE(ownership.mode)
+    return f"owner {ownership.uid}\ngroup {ownership.gid}\nmode {mode:04o}\n"

@@ -1,0 +1,353 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine of openclaw_config against a real OpenClaw.
+
+Needs FAILCLOSED_NODE (a node executable) and FAILCLOSED_OPENCLAW (the directory of an installed
+openclaw package), and fails without them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _config_edit,
+    _files,
+    _json5,
+    _openclaw,
+    _redact,
+)
+from ansible_collections.failclosed.openclaw.plugins.module_utils._config_edit import (
+    ConfigEditError,
+    ConfigFile,
+    DesiredState,
+    EditResult,
+    Validation,
+)
+from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils import node_process
+
+pytestmark = pytest.mark.openclaw
+
+CANARY = "CANARY-7f3a-do-not-show"
+TEXT = """\
+// by hand
+{
+  meta: { migrations: { modelPolicyAllowlist: true, utilityModelSeparation: true } },
+  gateway: { mode: "local", bind: "loopback", port: 18999 }, // local only
+}
+"""
+PROVIDER = {
+    "baseUrl": "http://127.0.0.1:3456",
+    "api": "anthropic-messages",
+    "apiKey": "proxy-local",
+    "models": [{"id": "claude-opus-4.6", "name": "Claude Opus 4.6", "input": ["text", "image"]}],
+}
+ROUTE: dict[str, Any] = {
+    "models": {"providers": {"anthropic-max-proxy": PROVIDER}},
+    "agents": {
+        "defaults": {
+            "model": {"primary": "anthropic-max-proxy/claude-opus-4.6", "fallbacks": []},
+            "imageModel": {"primary": "anthropic-max-proxy/claude-opus-4.6", "fallbacks": []},
+            "pdfModel": {"primary": "anthropic-max-proxy/claude-opus-4.6", "fallbacks": []},
+            "utilityModel": "",
+            "modelPolicy": {"allow": ["anthropic-max-proxy/*"]},
+            "models": {"anthropic-max-proxy/claude-opus-4.6": {"alias": "claude-max-proxy"}},
+        }
+    },
+}
+PUBLIC = ["models.providers.anthropic-max-proxy.apiKey"]
+
+
+class Host:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = root / "home" / ".openclaw"
+        self.state.mkdir(parents=True, mode=0o700)
+        self.path = self.state / "openclaw.json"
+        self.write(TEXT)
+        self.command = [str(node_process.node()), str(node_process.openclaw() / "openclaw.mjs")]
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text)
+        self.path.chmod(0o600)
+
+    def value(self) -> Any:
+        return _json5.loads(self.path.read_text())
+
+    def edit(
+        self, *, check_mode: bool = False, when_invalid: str = "fail", asking: bool = True, **desired: Any
+    ) -> EditResult:
+        return _config_edit.apply(
+            ConfigFile(path=str(self.path), backup_directory=str(self.root / "backups")),
+            DesiredState(public_paths=PUBLIC, **desired),
+            Validation(openclaw_command=self.command if asking else (), when_invalid=when_invalid),
+            cache_directory=str(self.root / "cache"),
+            check_mode=check_mode,
+        )
+
+    def refused(self, **options: Any) -> ConfigEditError:
+        before = self.path.read_bytes()
+        with pytest.raises(ConfigEditError) as caught:
+            self.edit(**options)
+        assert self.path.read_bytes() == before
+        return caught.value
+
+    def openclaw(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.command, *arguments],
+            env={
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(self.root / "home"),
+                "OPENCLAW_STATE_DIR": str(self.state),
+                "NODE_DISABLE_COMPILE_CACHE": "1",
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_the_whole_route_is_valid_to_all_three(host: Host) -> None:
+    result = host.edit(patch=ROUTE)
+    assert result.validated == ["managed_schema", "exported_schema", "program"]
+    assert result.openclaw_version == _openclaw.installed_version(host.command)
+    assert result.findings == []
+    assert host.path.read_text().startswith("// by hand\n") and "// local only" in host.path.read_text()
+    # OpenClaw reads what was meant, and neither rewrites nor restores the file.
+    status = host.openclaw("models", "status", "--json", OPENCLAW_CONFIG_READONLY="1")
+    assert json.loads(status.stdout)["defaultModel"] == "anthropic-max-proxy/claude-opus-4.6"
+    assert _files.digest_of(host.path.read_bytes()) == result.digest
+    assert not host.edit(patch=ROUTE).changed
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        # Each is legal in the exported schema: only the program itself knows.
+        ({"agents": {"entries": {"a": {"name": "A"}, "b": {"name": "B"}}}}, "ownership"),
+        ({"models": {"providers": {"mine": {"baseUrl": "http://127.0.0.1:1"}}}}, "models"),
+    ],
+)
+def test_the_program_has_the_last_word(host: Host, patch: dict[str, Any], message: str) -> None:
+    error = host.refused(patch=patch)
+    assert message in str(error)
+    assert [each["source"] for each in error.findings if each["severity"] == "error"] == ["program"]
+
+
+def test_the_exported_schema_is_used(host: Host) -> None:
+    error = host.refused(patch={"gateway": {"bogusKey": 1}})
+    assert {each["source"] for each in error.findings} == {"exported_schema"}
+    assert "gateway.bogusKey: this key is not known here" in str(error)
+
+
+def test_what_the_schema_refuses_and_the_program_accepts_is_a_warning_elsewhere(host: Host) -> None:
+    host.write('{ meta: {}, gateway: { mode: "local" }, agents: { list: [ { id: "main" } ] } }')
+    result = host.edit(patch={"gateway": {"bind": "loopback"}})
+    assert ("agents.list", "exported_schema") in {(each["path"], each["source"]) for each in result.findings}
+
+
+def test_an_invalid_file_is_repaired_only_if_that_is_wanted(host: Host) -> None:
+    host.write('{ meta: {}, gateway: { mode: "local", bind: "nonsense" } }')
+    assert "is already invalid: gateway.bind" in str(host.refused(patch={"gateway": {"bind": "loopback"}}))
+    assert host.edit(patch={"gateway": {"bind": "loopback"}}, when_invalid="repair").changed
+
+
+def test_settings_of_an_installed_plugin_are_checked(host: Host) -> None:
+    plugin = host.state / "extensions" / "demo"
+    plugin.mkdir(parents=True, mode=0o755)
+    (plugin / "index.js").write_text('export default { id: "demo", name: "demo", register() {} };\n')
+    (plugin / "package.json").write_text(
+        json.dumps({"name": "demo", "version": "1.0.0", "type": "module", "openclaw": {"extensions": ["./index.js"]}})
+    )
+    schema = {"type": "object", "additionalProperties": False, "properties": {"port": {"type": "integer"}}}
+    (plugin / "openclaw.plugin.json").write_text(json.dumps({"id": "demo", "configSchema": schema}))
+    entry = {"enabled": True, "config": {"port": CANARY}}
+    error = host.refused(patch={"plugins": {"entries": {"demo": entry}}})
+    assert "plugins.entries.demo.config.port" in str(error) and CANARY not in str(error)
+    assert host.edit(patch={"plugins": {"entries": {"demo": {"enabled": True, "config": {"port": 1}}}}}).changed
+
+
+def test_missing_variables_and_secret_references_are_no_obstacle(host: Host) -> None:
+    reference = {"source": "file", "provider": "files", "id": "value"}
+    patch = {
+        "gateway": {"auth": {"mode": "token", "token": "${A_TOKEN_THAT_ONLY_THE_GATEWAY_HAS}"}},
+        "secrets": {"providers": {"files": {"source": "file", "path": "/run/none/key", "mode": "singleValue"}}},
+        "models": {"providers": {"anthropic-max-proxy": {**PROVIDER, "apiKey": reference}}},
+    }
+    assert host.edit(patch=patch).findings == []
+
+
+def test_validating_leaves_the_state_as_it_was(host: Host) -> None:
+    # A state with a database, as a gateway leaves it.
+    assert host.openclaw("config", "set", "gateway.port", "18998").returncode == 0
+    assert (host.state / "state" / "openclaw.sqlite").exists()
+
+    def seen() -> dict[str, Any]:
+        return {
+            str(path.relative_to(host.root)): path.read_bytes()
+            for path in sorted((host.root / "home").rglob("*"))
+            if path.is_file() and not path.name.endswith(("-wal", "-shm"))
+        }
+
+    before = seen()
+    places = {place: set(os.listdir(place)) for place in ("/tmp", "/var/tmp", "/run")}
+    assert host.edit(patch=ROUTE, check_mode=True).changed
+    assert seen() == before
+    for place, names in places.items():
+        new = {name for name in set(os.listdir(place)) - names if "failclosed" in name or "node-compile" in name}
+        assert not new, place
+
+
+def test_openclaw_does_not_put_an_older_copy_back(host: Host) -> None:
+    assert host.openclaw("config", "set", "gateway.port", "18998").returncode == 0
+    assert (host.state / "openclaw.json.bak").exists()
+    result = host.edit(patch=ROUTE)
+    for arguments in (("models", "status", "--json"), ("plugins", "list", "--json")):
+        assert host.openclaw(*arguments).returncode == 0
+    assert _files.digest_of(host.path.read_bytes()) == result.digest
+    assert not list(host.state.glob("*.clobbered*"))
+
+
+def test_no_update_is_lost_against_config_set(host: Host) -> None:
+    """OpenClaw's own writer in a loop, ours in another: both edits are in the file at the end."""
+    host.edit(patch=ROUTE)
+    failures: list[str] = []
+
+    def theirs() -> None:
+        for port in (18901, 18902):
+            done = host.openclaw("config", "set", "gateway.port", str(port))
+            if done.returncode != 0:
+                failures.append(done.stderr)
+
+    writer = threading.Thread(target=theirs)
+    writer.start()
+    ours = 0
+    while writer.is_alive():
+        ours += 1
+        host.edit(patch={"ui": {"seamColor": f"#00{ours:04d}"}}, asking=False)
+        time.sleep(0.3)
+    writer.join()
+    # OpenClaw detects a conflict by itself and refuses then; either way nothing of ours is lost.
+    assert ours > 3
+    assert host.value()["ui"]["seamColor"] == f"#00{ours:04d}"
+    assert failures or host.value()["gateway"]["port"] == 18902
+
+
+@pytest.fixture
+def gateway(host: Host) -> Iterator[Path]:
+    """A running gateway on the host's file; gives its log."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    host.write(
+        TEXT.replace("18999", str(port)).replace("// local only", "").replace("port:", 'auth: { mode: "none" }, port:')
+    )
+    log = host.root / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*host.command, "gateway", "run"],
+            env={
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(host.root / "home"),
+                "OPENCLAW_STATE_DIR": str(host.state),
+                "OPENCLAW_CONFIG_READONLY": "1",
+                "NODE_DISABLE_COMPILE_CACHE": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: is_ready(port), seconds=120, what=log)
+        yield log
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(json.load(answer)["ready"])
+    except (OSError, ValueError):
+        return False
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: Path) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what.read_text()
+        time.sleep(0.2)
+
+
+def test_a_running_gateway_takes_every_edit_over(host: Host, gateway: Path) -> None:
+    def applied() -> int:
+        return gateway.read_text().count("config hot reload applied")
+
+    for number, port in enumerate((3456, 9999, 3456), start=1):
+        provider = {**PROVIDER, "baseUrl": f"http://127.0.0.1:{port}"}
+        assert host.edit(patch={"models": {"providers": {"anthropic-max-proxy": provider}}}).changed
+        wait_until(lambda number=number: applied() >= number, seconds=30, what=gateway)  # type: ignore[misc]
+    assert "invalid config" not in gateway.read_text()
+    assert not list(host.state.glob("*.clobbered*"))
+
+
+def test_runs_as_an_unprivileged_user(host: Host) -> None:
+    if os.geteuid() != 0:
+        pytest.fail("this test drops from root to another user: run it as root")
+    account = _openclaw.account_of("nobody")
+    for folder in (host.root, *host.root.parents):
+        if folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+    (host.root / "home").chmod(0o755)
+    for path in (host.state, host.path):
+        os.chown(path, account.uid, account.gid)
+    assert host.edit(patch=ROUTE).validated[-1] == "program"
+    assert (host.path.stat().st_uid, host.path.stat().st_gid) == (account.uid, account.gid)
+
+
+def test_every_place_that_takes_a_secret_reference_counts_as_sensitive(host: Host) -> None:
+    schema = json.loads(host.openclaw("config", "schema").stdout)
+    places: list[tuple[Any, ...]] = []
+
+    def walk(node: Any, path: tuple[Any, ...]) -> None:
+        if not isinstance(node, dict) or "$ref" in node:
+            return
+        branches = [branch for branch in node.get("anyOf", []) if isinstance(branch, dict)]
+        if any("source" in choice.get("properties", {}) for branch in branches for choice in branch.get("oneOf", [])):
+            places.append(path)
+            return
+        for branch in (*branches, *node.get("oneOf", []), *node.get("allOf", [])):
+            walk(branch, path)
+        for name, member in node.get("properties", {}).items():
+            walk(member, (*path, name))
+        walk(node.get("additionalProperties"), (*path, "any"))
+        walk(node.get("items"), (*path, 0))
+
+    walk(schema, ())
+    assert len(places) > 100
+    assert [path for path in places if not _redact.is_sensitive_path(path)] == []
