@@ -4,8 +4,8 @@
 
 """What a user can get wrong in variables stops with a message that names the variable and the remedy.
 
-Every case is a host of one run, so that Ansible starts once. The run is in check mode, and nothing after the preflight is
-in its playbook.
+Every case is a host of one run, so that Ansible starts once. The run is in check mode, and nothing after the preflight
+is in its playbook.
 """
 
 from __future__ import annotations
@@ -64,8 +64,14 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["openclaw_proxy_bind_address is '192.0.2.1'", "takes no inbound key"],
     ),
-    "bind-to-a-name": ({"openclaw_proxy_bind_address": "localhost.localdomain"}, ["openclaw_proxy_bind_address", "IP address"]),
-    "host-with-a-scheme": ({"openclaw_proxy_host": "http://x"}, ["openclaw_proxy_host is 'http://x'", "without a scheme"]),
+    "bind-to-a-name": (
+        {"openclaw_proxy_bind_address": "localhost.localdomain"},
+        ["openclaw_proxy_bind_address", "IP address"],
+    ),
+    "host-with-a-scheme": (
+        {"openclaw_proxy_host": "http://x"},
+        ["openclaw_proxy_host is 'http://x'", "without a scheme"],
+    ),
     "no-upstream-key": ({"openclaw_proxy_upstream_api_key": ""}, ["openclaw_proxy_upstream_api_key is empty", "Vault"]),
     "key-with-a-line-break": (
         {"openclaw_proxy_upstream_api_key": "sk-ant-canary-5a1b\n"},
@@ -97,12 +103,18 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"openclaw_provider_base_url": "http://user:secret@127.0.0.1:3456"},
         ["openclaw_provider_base_url", "without credentials"],
     ),
-    "url-port": ({"openclaw_provider_base_url": "http://127.0.0.1:70000"}, ["openclaw_provider_base_url", "out of range"]),
+    "url-port": (
+        {"openclaw_provider_base_url": "http://127.0.0.1:70000"},
+        ["openclaw_provider_base_url", "out of range"],
+    ),
     "other-system": (
         {"openclaw_host_info": {**HOST, "os_id": "fedora", "os_version": "43", "os_name": "Fedora Linux 43"}},
         ["Fedora Linux 43", "not supported", "Debian 11, 12 and 13"],
     ),
-    "other-architecture": ({"openclaw_host_info": {**HOST, "architecture": "riscv64"}}, ["riscv64", "x86_64 and aarch64"]),
+    "other-architecture": (
+        {"openclaw_host_info": {**HOST, "architecture": "riscv64"}},
+        ["riscv64", "x86_64 and aarch64"],
+    ),
     "no-systemd": (
         {"openclaw_host_info": {**HOST, "systemd_running": False, "systemd_version": 0}},
         ["systemd does not run this host"],
@@ -147,7 +159,10 @@ def run_playbook(directory: Path, play: list[dict[str, Any]], hosts: dict[str, d
 def preflight() -> list[dict[str, Any]]:
     roles = ("openclaw_gateway", "openclaw_proxy", "openclaw_provider")
     tasks = [
-        {"name": f"Check {role}", "ansible.builtin.import_role": {"name": f"failclosed.openclaw.{role}", "tasks_from": "preflight"}}
+        {
+            "name": f"Check {role}",
+            "ansible.builtin.import_role": {"name": f"failclosed.openclaw.{role}", "tasks_from": "preflight"},
+        }
         for role in roles
     ]
     return [{"name": "Preflight", "hosts": "openclaw", "gather_facts": False, "tasks": tasks}]
@@ -200,7 +215,11 @@ def adoption(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     common = {"openclaw_host_info": HOST, "openclaw_gateway_manage": False, "openclaw_gateway_port": 9}
     hosts = {
         "too-old": {**common, "openclaw_gateway_user": "daemon", "openclaw_gateway_package_directory": str(old)},
-        "nothing-there": {**common, "openclaw_gateway_user": "daemon", "openclaw_gateway_package_directory": "/nonexistent"},
+        "nothing-there": {
+            **common,
+            "openclaw_gateway_user": "daemon",
+            "openclaw_gateway_package_directory": "/nonexistent",
+        },
         "no-such-user": {**common, "openclaw_gateway_user": "fc-absent"},
     }
     result = run_playbook(directory, play, hosts)
@@ -224,7 +243,12 @@ def test_adoption_says_what_is_missing(adoption: dict[str, str], name: str, word
 def test_site_without_hosts_is_refused(tmp_path: Path) -> None:
     (tmp_path / "inventory.json").write_text(json.dumps({"all": {"hosts": {"elsewhere": {}}}}))
     completed = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(tmp_path / "inventory.json"), str(ROOT / "site.yml")],
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "-i",
+            str(tmp_path / "inventory.json"),
+            str(ROOT / "site.yml"),
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -242,8 +266,15 @@ def test_one_wrong_host_stops_site_before_anything_changes_on_any(tmp_path: Path
     }
     (tmp_path / "inventory.json").write_text(json.dumps({"openclaw": {"hosts": hosts}}))
     completed = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "--check", "-i", str(tmp_path / "inventory.json")]
-        + ["-e", json.dumps({"openclaw_host_info": HOST, "ansible_become": False}), str(ROOT / "site.yml")],
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "--check",
+            "-i",
+            str(tmp_path / "inventory.json"),
+            "-e",
+            json.dumps({"openclaw_host_info": HOST, "ansible_become": False}),
+            str(ROOT / "site.yml"),
+        ],
         capture_output=True,
         text=True,
         timeout=120,
