@@ -1,0 +1,566 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: openclaw_plugin
+short_description: Install, enable, disable or remove a plugin of an OpenClaw gateway
+version_added: 0.1.0
+author:
+  - failclosed.openclaw authors (@failclosed)
+description:
+  - Places a plugin in the C(extensions) directory of an OpenClaw state directory, in one step, and removes it again.
+  - What is there is judged by the files alone - manifest, package version, a digest over all files, owner and modes.
+    OpenClaw's own record of installs is not asked, and no node process is started when nothing has to change.
+  - The placed files belong to the user who runs the module, normally root, so that the gateway's user and the tools
+    that its agents run cannot change them.
+  - Other plugins are never touched.
+  - A running gateway keeps the version that it has loaded until it is restarted.
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is written. A source that does not exist yet on the host counts as a change.
+  diff_mode:
+    support: full
+    description: Shows version, source and digest, and the redacted difference of C(openclaw.json).
+  idempotent:
+    support: full
+    description: The same source gives the same files, and a second run changes nothing and starts no process.
+options:
+  name:
+    description:
+      - Id of the plugin, as in C(id) of its C(openclaw.plugin.json).
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) places the files and leaves C(openclaw.json) alone.
+      - V(enabled) places the files if O(source) or O(content) is given, then sets C(plugins.entries.<name>.enabled),
+        and adds O(name) to C(plugins.allow) if there is such a list. A missing C(plugins.allow) is never created,
+        because it would switch off every plugin that it does not name.
+      - V(disabled) sets C(plugins.entries.<name>.enabled) to false and leaves the files alone.
+      - V(absent) removes O(name) from C(plugins.allow) and C(plugins.entries), then the files.
+    type: str
+    choices:
+      - present
+      - absent
+      - enabled
+      - disabled
+    default: present
+  source:
+    description:
+      - Absolute path, on the managed host, of a directory or of an archive (C(.tgz) or C(.tar.gz), as C(npm pack)
+        makes it) with the plugin.
+      - Root must own it, and nobody else may be able to write there, if the module runs as root.
+      - Of a directory, the files count that C(npm pack) would take. C(files) in its C(package.json) may only have
+        plain names.
+      - Packages of npm, ClawHub, git and web addresses are not supported in this version.
+    type: path
+  content:
+    description:
+      - An archive with the plugin, encoded in base64. This saves copying a file to the host first.
+      - The lookup P(failclosed.openclaw.plugin_archive#lookup) makes it from a directory on the controller.
+    type: str
+  version:
+    description:
+      - The version that the plugin must have, exactly. Another one is refused.
+    type: str
+  integrity:
+    description:
+      - Digest that the plugin must have. Another one is refused.
+      - For an archive as npm writes it, C(sha512-) or C(sha256-) with the digest in base64.
+      - For a directory or an archive the value that this module returns as RV(digest).
+    type: str
+  user:
+    description:
+      - The user that the gateway runs as, and who owns the state directory.
+      - Defaults to the owner of O(state_dir).
+    type: str
+  state_dir:
+    description:
+      - OpenClaw's state directory. Defaults to C(.openclaw) in the home directory of O(user).
+    type: path
+  config_path:
+    description:
+      - OpenClaw's configuration file. Defaults to C(openclaw.json) in O(state_dir).
+    type: path
+  openclaw_command:
+    description:
+      - Program and first arguments that start OpenClaw, for example C([/usr/bin/node, /opt/x/openclaw.mjs]).
+      - With it OpenClaw itself validates a changed configuration, and a plugin that needs a newer OpenClaw is refused.
+    type: list
+    elements: str
+    default: []
+  remove_from_deny:
+    description:
+      - Whether V(enabled) for O(state) removes O(name) from C(plugins.deny).
+      - Otherwise a plugin that is denied there is an error, because somebody decided so.
+    type: bool
+    default: false
+seealso:
+  - module: failclosed.openclaw.openclaw_config
+  - plugin: failclosed.openclaw.plugin_archive
+    plugin_type: lookup
+"""
+
+EXAMPLES = r"""
+- name: Install the plugin of this collection, without copying it first
+  failclosed.openclaw.openclaw_plugin:
+    name: anthropic-max-proxy
+    content: "{{ lookup('failclosed.openclaw.plugin_archive', '/srv/plugins/anthropic-max-proxy') }}"
+    user: openclaw
+  notify: Restart the gateway
+
+- name: Install from an archive on the host, of which the digest is known, and enable it
+  failclosed.openclaw.openclaw_plugin:
+    name: anthropic-max-proxy
+    source: /opt/openclaw/plugins/anthropic-max-proxy-0.1.0.tgz
+    integrity: sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
+    version: 0.1.0
+    state: enabled
+    state_dir: /var/lib/openclaw/.openclaw
+
+- name: Remove it
+  failclosed.openclaw.openclaw_plugin:
+    name: anthropic-max-proxy
+    state: absent
+    user: openclaw
+"""
+
+RETURN = r"""
+directory:
+  description: Directory of the plugin.
+  returned: success
+  type: str
+  sample: /var/lib/openclaw/.openclaw/extensions/anthropic-max-proxy
+version:
+  description: Version of the plugin after the run, empty when it is not there.
+  returned: success
+  type: str
+  sample: "0.1.0"
+previous_version:
+  description: Version before the run, empty when it was not there.
+  returned: success
+  type: str
+  sample: "0.0.9"
+digest:
+  description: Digest over paths, contents and executable bits of all files after the run, empty when there are none.
+  returned: success
+  type: str
+  sample: "tree-sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+files_changed:
+  description: Whether the files of the plugin were changed, so that the gateway has to be restarted to load them.
+  returned: success
+  type: bool
+  sample: true
+repaired:
+  description: What was wrong with the files that were there, apart from another version or content.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "index.js: belongs to uid 999 and not to uid 0"
+config_paths:
+  description: Paths in C(openclaw.json) that were changed.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - plugins.entries["anthropic-max-proxy"].enabled
+backup_file:
+  description: Copy of C(openclaw.json) from before the change, empty when there is none.
+  returned: success
+  type: str
+  sample: /var/backups/failclosed-openclaw/var-lib-openclaw-openclaw.json/20261123T120000Z
+"""
+
+import base64
+import binascii
+import os
+import posixpath
+import pwd
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _config_edit,
+    _openclaw,
+    _plugin_package,
+    _plugin_state,
+)
+
+UNSUPPORTED_SOURCES = ("npm:", "git:", "git+", "github:", "clawhub:", "marketplace:", "http:", "https:", "file:", "@")
+
+
+class RefusedError(Exception):
+    """What was asked for is wrong or unsafe; nothing was changed."""
+
+
+def state_directory(params: dict[str, Any]) -> str:
+    """The state directory that the options name; raises RefusedError when they name none."""
+    if params["state_dir"]:
+        path = str(params["state_dir"])
+        if not path.startswith("/"):
+            raise RefusedError(f"state_dir: {path!r} is not absolute; give the whole path")
+        return path
+    if not params["user"]:
+        raise RefusedError("state_dir: give it, or the gateway's user in 'user'")
+    try:
+        home = pwd.getpwnam(params["user"]).pw_dir
+    except KeyError:
+        raise RefusedError(
+            f"user: {params['user']!r} does not exist on this host; create it, or give state_dir"
+        ) from None
+    return posixpath.join(home, ".openclaw")
+
+
+def read_package(params: dict[str, Any]) -> _plugin_package.Package | None:
+    """The wanted package, checked against the options; None when no source is given."""
+    archive: bytes | None = None
+    if params["content"] is not None:
+        where = "content"
+        try:
+            archive = base64.b64decode(params["content"], validate=True)
+        except (binascii.Error, ValueError):
+            raise RefusedError("content: is not base64; use the lookup failclosed.openclaw.plugin_archive") from None
+        package = _plugin_package.read_archive(archive, where)
+    elif params["source"] is not None:
+        where = str(params["source"])
+        trusted = frozenset({0, os.geteuid()})
+        if os.path.isdir(where):
+            package = _plugin_package.read_directory(where, trusted_uids=trusted)
+        else:
+            package, archive = _plugin_package.read_archive_file(where, trusted_uids=trusted)
+    else:
+        return None
+    if package.plugin_id != params["name"]:
+        raise RefusedError(
+            f"{where}: is the plugin {package.plugin_id!r}, and name is {params['name']!r};"
+            " give the id that stands in openclaw.plugin.json"
+        )
+    if params["integrity"]:
+        _plugin_package.require_integrity(package, archive, params["integrity"], where)
+    return package
+
+
+def require_version(params: dict[str, Any], version: str | None, where: str) -> None:
+    """Refuse a version other than the wanted one."""
+    if params["version"] and version != params["version"]:
+        raise RefusedError(
+            f"{where}: has version {version or 'unknown'}, and version {params['version']} was asked for"
+        )
+
+
+def require_host(params: dict[str, Any], package: _plugin_package.Package) -> None:
+    """Refuse a plugin that declares to need a newer OpenClaw than the installed one."""
+    if not params["openclaw_command"] or package.minimum_host is None:
+        return
+    version = _openclaw.installed_version(params["openclaw_command"])
+    try:
+        too_old = version is not None and not _openclaw.is_at_least(version, package.minimum_host)
+    except ValueError:
+        return
+    if too_old:
+        raise RefusedError(
+            f"{package.plugin_id} {package.version or ''} needs OpenClaw {package.minimum_host} or newer, and {version}"
+            " is installed; upgrade OpenClaw, or install an older plugin"
+        )
+
+
+def desired_config(params: dict[str, Any], current: Any) -> _config_edit.DesiredState | None:
+    """What openclaw.json must say for ``state``; None when it says so already, or does not matter."""
+    name = params["name"]
+    plugins = current.get("plugins") if isinstance(current, dict) else None
+    plugins = plugins if isinstance(plugins, dict) else {}
+    allow, deny, entries = plugins.get("allow"), plugins.get("deny"), plugins.get("entries")
+    is_allowed = isinstance(allow, list) and name in allow
+    is_denied = isinstance(deny, list) and name in deny
+    has_entry = isinstance(entries, dict) and name in entries
+    entry = entries[name] if isinstance(entries, dict) and has_entry else None
+    switch = entry.get("enabled") if isinstance(entry, dict) else None
+    if params["state"] == "enabled":
+        if is_denied and not params["remove_from_deny"]:
+            raise RefusedError(
+                f"plugins.deny in {params['config_path']} names {name}, so that it would not load;"
+                " remove it there, or set remove_from_deny: true"
+            )
+        is_missing = isinstance(allow, list) and not is_allowed
+        if switch is True and not is_missing and not is_denied:
+            return None
+        return _config_edit.DesiredState(
+            patch={} if switch is True else {"plugins": {"entries": {name: {"enabled": True}}}},
+            members_present={"plugins.allow": [name]} if is_missing else {},
+            members_absent={"plugins.deny": [name]} if is_denied else {},
+        )
+    if params["state"] == "disabled" and switch is not False:
+        return _config_edit.DesiredState(patch={"plugins": {"entries": {name: {"enabled": False}}}})
+    if params["state"] == "absent" and (is_allowed or has_entry):
+        return _config_edit.DesiredState(
+            patch={"plugins": {"entries": {name: None}}} if has_entry else {},
+            members_absent={"plugins.allow": [name]} if is_allowed else {},
+        )
+    return None
+
+
+class Task:
+    """One run of the module: what is there, what is wanted, and the way between."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.params: dict[str, Any] = dict(module.params)
+        self.state_path = state_directory(self.params)
+        if not self.params["config_path"]:
+            self.params["config_path"] = posixpath.join(self.state_path, "openclaw.json")
+        self.path = posixpath.join(self.state_path, _plugin_state.EXTENSIONS, self.params["name"])
+
+    def run(self) -> dict[str, Any]:
+        """Do it; returns what the module returns."""
+        state = self.params["state"]
+        package = self._wanted_package() if state in ("present", "enabled") else None
+        try:
+            with _plugin_state.open_state_directory(self.state_path) as directory:
+                self._require_owner(directory)
+                return self._converge(directory, package)
+        except FileNotFoundError:
+            if state == "absent":
+                return self._result(_plugin_state.ABSENT, _plugin_state.ABSENT, None)
+            if not self.module.check_mode:
+                raise RefusedError(
+                    f"{self.state_path}: does not exist; install the gateway first, or correct state_dir"
+                ) from None
+            return self._result(_plugin_state.ABSENT, self._after(_plugin_state.ABSENT, package), None, changed=True)
+
+    def _wanted_package(self) -> _plugin_package.Package | None:
+        source = self.params["source"]
+        if self.module.check_mode and source is not None and not os.path.lexists(source):
+            self.module.warn(f"{source} does not exist yet, so that check mode cannot say which version it will be")
+            return None
+        package = read_package(self.params)
+        if package is not None:
+            require_version(self.params, package.version, str(source or "content"))
+            require_host(self.params, package)
+        return package
+
+    def _require_owner(self, directory: _plugin_state.StateDirectory) -> None:
+        user = self.params["user"]
+        if not user:
+            return
+        account = _openclaw.account_of(user)
+        if account.uid != directory.uid:
+            raise RefusedError(
+                f"{self.state_path}: belongs to uid {directory.uid} and not to user {user} (uid {account.uid});"
+                " correct user or state_dir, or change the owner"
+            )
+
+    def _converge(
+        self, directory: _plugin_state.StateDirectory, package: _plugin_package.Package | None
+    ) -> dict[str, Any]:
+        before = _plugin_state.look(directory, self.params["name"])
+        if self.params["state"] in ("present", "enabled"):
+            self._require_installable(directory, before, package)
+        desired = self._desired_config()
+        replaces = package is not None and (before.digest != package.digest or bool(before.problems))
+        removes = self.params["state"] == "absent" and before.present
+        after = self._after(before, package if replaces else None)
+        changed = replaces or removes or desired is not None
+        edit = None
+        if not self.module.check_mode:
+            edit = self._change(directory, package if replaces else None, removes, desired)
+        elif desired is not None:
+            edit = self._edit_config(desired, directory)
+        return self._result(before, after, edit, changed=changed)
+
+    def _change(
+        self,
+        directory: _plugin_state.StateDirectory,
+        package: _plugin_package.Package | None,
+        removes: bool,
+        desired: _config_edit.DesiredState | None,
+    ) -> _config_edit.EditResult | None:
+        """Files before configuration when something is added, the reverse when it is removed."""
+        edit = None
+        if removes:
+            if desired is not None:
+                edit = self._edit_config(desired, directory)
+            _plugin_state.remove(directory, self.params["name"]).commit()
+            return edit
+        placement = None if package is None else _plugin_state.place(directory, package)
+        try:
+            if desired is not None:
+                edit = self._edit_config(desired, directory)
+        except BaseException:
+            if placement is not None:
+                placement.undo()
+            raise
+        if placement is not None:
+            placement.commit()
+        return edit
+
+    def _require_installable(
+        self,
+        directory: _plugin_state.StateDirectory,
+        before: _plugin_state.InstalledPlugin,
+        package: _plugin_package.Package | None,
+    ) -> None:
+        name = self.params["name"]
+        if package is None and self.params["source"] is None:
+            if not before.present:
+                raise RefusedError(f"{self.path}: {name} is not installed; give its source or content")
+            require_version(self.params, before.version, self.path)
+            if self.params["integrity"] and self.params["integrity"] != before.digest:
+                raise RefusedError(
+                    f"{self.path}: has digest {before.digest}, and integrity asks for {self.params['integrity']}"
+                )
+            if before.problems:
+                raise RefusedError(
+                    f"{self.path}: {'; '.join(before.problems[:3])}; give source or content to repair it"
+                )
+        others = _plugin_state.other_directories_with(directory, name)
+        if others:
+            raise RefusedError(
+                f"{posixpath.join(self.state_path, _plugin_state.EXTENSIONS)}: {', '.join(others)} is the plugin {name}"
+                " too, and OpenClaw loads only one of them; remove it first"
+            )
+
+    def _desired_config(self) -> _config_edit.DesiredState | None:
+        if self.params["state"] == "present":
+            return None
+        snapshot = _config_edit.read(self._config_file())
+        if snapshot.value is None:
+            if self.params["state"] != "enabled" or self.module.check_mode:
+                return None
+            raise RefusedError(f"{self.params['config_path']}: does not exist; configure the gateway first")
+        return desired_config(self.params, snapshot.value)
+
+    def _config_file(self) -> _config_edit.ConfigFile:
+        return _config_edit.ConfigFile(path=self.params["config_path"], create=False)
+
+    def _edit_config(
+        self, desired: _config_edit.DesiredState, directory: _plugin_state.StateDirectory
+    ) -> _config_edit.EditResult:
+        validation = _config_edit.Validation(
+            openclaw_command=self.params["openclaw_command"],
+            user=self.params["user"] or str(directory.uid),
+            state_directory=self.state_path,
+        )
+        return _config_edit.apply(
+            self._config_file(), desired, validation, cache_directory=None, check_mode=self.module.check_mode
+        )
+
+    def _after(
+        self, before: _plugin_state.InstalledPlugin, package: _plugin_package.Package | None
+    ) -> _plugin_state.InstalledPlugin:
+        if self.params["state"] == "absent":
+            return _plugin_state.ABSENT
+        if package is None:
+            return before
+        return _plugin_state.InstalledPlugin(present=True, version=package.version, digest=package.digest)
+
+    def _result(
+        self,
+        before: _plugin_state.InstalledPlugin,
+        after: _plugin_state.InstalledPlugin,
+        edit: _config_edit.EditResult | None,
+        *,
+        changed: bool = False,
+    ) -> dict[str, Any]:
+        files_changed = before != after
+        diff: list[dict[str, Any]] = []
+        if files_changed:
+            diff.append(
+                {
+                    "before_header": self.path,
+                    "after_header": self.path,
+                    "before": _described(before, None),
+                    "after": _described(after, self.params["source"] or "content"),
+                }
+            )
+        if edit is not None:
+            diff.extend(edit.diff)
+            # In check mode OpenClaw misses the plugin that is not there yet, and that is no news.
+            foreseen = self.module.check_mode and not before.present
+            for finding in () if foreseen else edit.findings:
+                self.module.warn(f"{self.params['config_path']}: {finding['path']}: {finding['message']}")
+        return {
+            "changed": changed,
+            "directory": self.path,
+            "version": after.version or "",
+            "previous_version": before.version or "",
+            "digest": after.digest or "",
+            "files_changed": files_changed,
+            "repaired": list(before.problems) if files_changed else [],
+            "config_paths": [] if edit is None else list(edit.changed_paths),
+            "backup_file": "" if edit is None else edit.backup_file or "",
+            "diff": diff,
+        }
+
+
+def _described(plugin: _plugin_state.InstalledPlugin, source: str | None) -> str:
+    if not plugin.present:
+        return ""
+    lines = [f"version: {plugin.version or 'unknown'}", f"digest: {plugin.digest}"]
+    if source is not None:
+        lines.append(f"source: {source}")
+    lines += [f"problem: {problem}" for problem in plugin.problems]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent", "enabled", "disabled"], "default": "present"},
+            "source": {"type": "path"},
+            # No secret, but thousands of characters that would fill every verbose log.
+            "content": {"type": "str", "no_log": True},
+            "version": {"type": "str"},
+            "integrity": {"type": "str"},
+            "user": {"type": "str"},
+            "state_dir": {"type": "path"},
+            "config_path": {"type": "path"},
+            "openclaw_command": {"type": "list", "elements": "str", "default": []},
+            "remove_from_deny": {"type": "bool", "default": False},
+        },
+        mutually_exclusive=[("source", "content")],
+        required_one_of=[("state_dir", "user")],
+        supports_check_mode=True,
+    )
+    try:
+        require_options(module.params)
+        result = Task(module).run()
+    except (
+        RefusedError,
+        _plugin_package.PackageError,
+        _plugin_state.PluginError,
+        _openclaw.OpenClawError,
+    ) as error:
+        module.fail_json(msg=str(error))
+    except _config_edit.ConfigEditError as error:
+        module.fail_json(msg=str(error), findings=error.findings)
+    else:
+        module.exit_json(**result)
+
+
+def require_options(params: dict[str, Any]) -> None:
+    """Refuse what can be seen to be wrong from the options alone."""
+    if not _plugin_state.PLUGIN_ID.match(params["name"]):
+        raise RefusedError(f"name: {params['name']!r} is no plugin id; letters, digits, '.', '_' and '-' are allowed")
+    source = params["source"]
+    if source is not None and not source.startswith("/"):
+        if source.startswith(UNSUPPORTED_SOURCES):
+            raise RefusedError(
+                f"source: {source!r} is not supported in this version; supported are the absolute path of a directory"
+                " or of a .tgz archive on the host, or an archive in 'content'"
+            )
+        raise RefusedError(f"source: {source!r} is not an absolute path of a directory or a .tgz archive on the host")
+    if params["config_path"] is not None and not params["config_path"].startswith("/"):
+        raise RefusedError(f"config_path: {params['config_path']!r} is not absolute; give the whole path")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,317 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plugin in a real OpenClaw: it loads, signs in, routes, supervises, and is silent when told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from openclaw_under_test import (
+    PLUGIN_ID,
+    PLUGIN_SOURCE,
+    OpenClaw,
+    accepts,
+    free_port,
+    processes_with,
+    wait_until,
+)
+from standin_proxy import ANSWER
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _plugin_package, _plugin_state
+
+pytestmark = pytest.mark.openclaw
+
+STANDIN = str(Path(__file__).resolve().parent / "standin_proxy.py")
+LOGIN = ["models", "auth", "login", "--provider", PLUGIN_ID, "--set-default"]
+# OpenClaw says this of every plugin that it has no install record of.
+UNTRACKED = "can't verify where this plugin came from"
+DEFAULT_MODELS = ["claude-opus-4.6", "claude-sonnet-4.5", "claude-3.7-sonnet"]
+
+
+def ask(openclaw: OpenClaw, *arguments: str) -> dict:
+    return openclaw.run_json("infer", "model", "run", "--prompt", "ping", "--json", *arguments)
+
+
+def test_it_loads_and_registers_without_a_warning_of_its_own(openclaw):
+    openclaw.write_config(plugin_config={"autoStart": False})
+    validated = openclaw.run_json("config", "validate", "--json")
+    assert (validated["valid"], validated["warnings"]) == (True, [])
+    inspected = openclaw.run_json("plugins", "inspect", PLUGIN_ID, "--runtime", "--json")
+    plugin = inspected["plugin"]
+    assert (plugin["status"], plugin["enabled"], plugin["providerIds"]) == ("loaded", True, [PLUGIN_ID])
+    assert plugin["services"] == ["anthropic-max-proxy-service"]
+    assert inspected["compatibility"] == []
+    schema = plugin["configJsonSchema"]
+    assert all(setting["description"] for setting in schema["properties"].values())
+    foreign = [entry for entry in inspected["diagnostics"] if UNTRACKED not in entry["message"]]
+    assert foreign == []
+
+
+@pytest.mark.parametrize(
+    ("config", "path", "message"),
+    [
+        ({"port": 70000}, "port", "65535"),
+        ({"port": "3456"}, "port", "integer"),
+        ({"host": "http://127.0.0.1"}, "host", "pattern"),
+        ({"models": []}, "models", "fewer than 1"),
+        ({"models": ["claude opus"]}, "models", "pattern"),
+        ({"autostart": False}, "", "autostart"),
+    ],
+)
+def test_wrong_settings_are_refused_with_their_name(openclaw, config, path, message):
+    openclaw.write_config(plugin_config=config)
+    completed = openclaw.run("config", "validate", "--json")
+    assert completed.returncode == 1
+    issues = json.loads(completed.stdout)["issues"]
+    assert len(issues) == 1
+    assert issues[0]["path"].startswith(f"plugins.entries.{PLUGIN_ID}.config")
+    assert path in issues[0]["path"] + issues[0]["message"]
+    assert message in issues[0]["message"]
+
+
+def test_the_plugin_alone_routes_its_models(openclaw, proxy):
+    openclaw.write_config(plugin_config={"autoStart": False, "port": proxy.port})
+    answer = ask(openclaw, "--model", f"{PLUGIN_ID}/claude-sonnet-4.5")
+    assert (answer["ok"], answer["provider"], answer["outputs"][0]["text"]) == (True, PLUGIN_ID, ANSWER)
+    assert proxy.requests == [{"path": "/v1/messages", "model": "claude-sonnet-4.5", "key": "proxy-local"}]
+
+
+def test_the_sign_in_from_a_bare_configuration(openclaw, proxy):
+    openclaw.write_config(plugin_config={"autoStart": False})
+    status, screen = openclaw.converse(LOGIN, [("Proxy host", ""), ("Proxy port", str(proxy.port)), ("Model ids", "")])
+    assert status == 0, screen
+    for text in ("127.0.0.1", "3456", ", ".join(DEFAULT_MODELS), "Provider notes", "openclaw models status"):
+        assert text in screen
+    config = openclaw.config()
+    provider = config["models"]["providers"][PLUGIN_ID]
+    assert (provider["baseUrl"], provider["api"]) == (f"http://127.0.0.1:{proxy.port}", "anthropic-messages")
+    assert [model["id"] for model in provider["models"]] == DEFAULT_MODELS
+    assert config["agents"]["defaults"]["model"] == {"primary": f"{PLUGIN_ID}/claude-opus-4.6", "fallbacks": []}
+    status = openclaw.run_json("models", "status", "--json")
+    assert status["defaultModel"] == f"{PLUGIN_ID}/claude-opus-4.6"
+    assert status["fallbacks"] == []
+    assert status["aliases"] == {"claude-max-proxy": f"{PLUGIN_ID}/claude-opus-4.6"}
+    shown = openclaw.run("models", "status").stdout
+    assert "Fallbacks (0) : -" in shown
+    assert "Aliases (1)   : claude-max-proxy -> anthropic-max-proxy/claude-opus-4.6" in shown
+    assert ask(openclaw)["outputs"][0]["text"] == ANSWER
+    assert [request["model"] for request in proxy.requests] == ["claude-opus-4.6"]
+
+
+def test_the_sign_in_corrects_answers_closes_fallbacks_and_starts_with_what_is_there(openclaw):
+    leaky = {"primary": "anthropic/claude-opus-5", "fallbacks": ["anthropic/claude-opus-5", "openai/gpt-5.5"]}
+    foreign = {"baseUrl": "http://127.0.0.1:1", "api": "anthropic-messages", "models": [{"id": "m", "name": "m"}]}
+    openclaw.write_config(
+        plugin_config={"autoStart": False},
+        agents={"defaults": {"model": leaky, "models": {"anthropic/claude-opus-5": {"alias": "mine"}}}},
+        models={"providers": {"foreign": foreign}},
+    )
+    answers = [
+        ("Proxy host", "http://x"),
+        ("no http://", "localhost"),
+        ("Proxy port", "70000"),
+        ("from 1 to 65535", "9999"),
+        ("Model ids", "claude one"),
+        ("spaces are not", "claude-b, claude-a"),
+    ]
+    status, screen = openclaw.converse(LOGIN, answers)
+    assert status == 0, screen
+    config = openclaw.config()
+    assert config["models"]["providers"][PLUGIN_ID]["baseUrl"] == "http://localhost:9999"
+    assert config["agents"]["defaults"]["model"] == {"primary": f"{PLUGIN_ID}/claude-b", "fallbacks": []}
+    assert config["models"]["providers"]["foreign"] == foreign
+    assert config["agents"]["defaults"]["models"]["anthropic/claude-opus-5"] == {"alias": "mine"}
+    assert config["plugins"]["entries"][PLUGIN_ID]["config"]["autoStart"] is False
+    before = config
+    status, screen = openclaw.converse(LOGIN, [("Proxy host", ""), ("Proxy port", ""), ("Model ids", "")])
+    assert status == 0, screen
+    for text in ("localhost", "9999", "claude-b, claude-a"):
+        assert text in screen
+    assert openclaw.config() == before
+    status, _screen = openclaw.converse(
+        LOGIN, [("Proxy host", ""), ("Proxy port", "9998"), ("Model ids", "claude-a, claude-b")]
+    )
+    assert status == 0
+    models = openclaw.config()["agents"]["defaults"]["models"]
+    aliases = {reference for reference, entry in models.items() if entry.get("alias") == "claude-max-proxy"}
+    assert aliases == {f"{PLUGIN_ID}/claude-a"}
+    assert openclaw.config()["models"]["providers"][PLUGIN_ID]["baseUrl"] == "http://localhost:9998"
+
+
+def lines_of_the_plugin(openclaw: OpenClaw) -> list[str]:
+    lines = [line for line in openclaw.log().splitlines() if f"{PLUGIN_ID}:" in line]
+    return [line for line in lines if UNTRACKED not in line]
+
+
+def test_a_gateway_with_autostart_off_is_silent(openclaw, proxy):
+    port = free_port()
+    openclaw.write_config(plugin_config={"autoStart": False, "port": port, "command": [sys.executable, STANDIN]})
+    openclaw.start_gateway()
+    time.sleep(3)
+    assert lines_of_the_plugin(openclaw) == []
+    assert processes_with(f"CLAUDE_PROXY_PORT={port}") == []
+    assert not accepts(port)
+    openclaw.stop_gateway()
+    assert lines_of_the_plugin(openclaw) == []
+
+
+def supervised(openclaw: OpenClaw, port: int, **settings: object) -> None:
+    openclaw.write_config(
+        plugin_config={
+            "autoStart": True,
+            "port": port,
+            "restartDelayMs": 300,
+            "stopTimeoutMs": 2000,
+            "command": [sys.executable, STANDIN],
+            **settings,
+        }
+    )
+
+
+def children(port: int) -> list[int]:
+    return processes_with(f"CLAUDE_PROXY_PORT={port}")
+
+
+def proxy_process(port: int) -> int | None:
+    for pid in children(port):
+        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:2] == [STANDIN.encode()]:
+            return pid
+    return None
+
+
+def test_a_gateway_supervises_its_proxy(openclaw):
+    port = free_port()
+    supervised(openclaw, port)
+    openclaw.start_gateway()
+    wait_until(lambda: accepts(port), seconds=20, what="the proxy answers")
+    assert f"{PLUGIN_ID}: starting proxy ({sys.executable}) on 127.0.0.1:{port}" in openclaw.log()
+    environment = re.search(rf"{PLUGIN_ID}: environment (\S+)", openclaw.log())
+    assert environment is not None
+    assert "UNRELATED_SERVICE_TOKEN" not in environment.group(1)
+
+    first = proxy_process(port)
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: accepts(port) and proxy_process(port) not in (first, None), seconds=20, what="the proxy is back")
+    assert f"{PLUGIN_ID}: exited (code=null, signal=SIGKILL)" in openclaw.log()
+    assert len(children(port)) == 3, "shell, its watcher, and one proxy"
+
+    config = openclaw.config()
+    other = free_port()
+    config["plugins"]["entries"][PLUGIN_ID]["config"]["port"] = other
+    openclaw.config_path.write_text(json.dumps(config))
+    wait_until(lambda: accepts(other), seconds=40, what="the proxy moved")
+    wait_until(lambda: not children(port), seconds=10, what="the old proxy is gone")
+
+    openclaw.stop_gateway()
+    assert children(other) == []
+
+
+def test_a_running_gateway_loads_the_plugin_with_its_configuration(tmp_path):
+    openclaw = OpenClaw(tmp_path / "home")
+    openclaw.write_config(plugin_config=None)
+    openclaw.start_gateway()
+    try:
+        openclaw.place_plugin()
+        port = free_port()
+        supervised(openclaw, port)
+        if openclaw.version < "2026.9":
+            # 2026.8.1 reloads the settings of a plugin that it has loaded, but loads no new one.
+            openclaw.stop_gateway()
+            openclaw.start_gateway()
+        wait_until(lambda: accepts(port), seconds=40, what="the new plugin's proxy answers")
+    finally:
+        openclaw.stop_gateway(signal.SIGKILL)
+
+
+def test_a_killed_gateway_leaves_no_orphan_and_the_next_one_starts_its_own(openclaw):
+    # As on a host that this collection manages, where OpenClaw may not write its configuration.
+    openclaw.environment["OPENCLAW_CONFIG_READONLY"] = "1"
+    port = free_port()
+    supervised(openclaw, port)
+    openclaw.start_gateway()
+    wait_until(lambda: accepts(port), seconds=20, what="the proxy answers")
+    first = proxy_process(port)
+    openclaw.stop_gateway(signal.SIGKILL)
+    openclaw.start_gateway()
+    wait_until(lambda: accepts(port), seconds=30, what="the second gateway's proxy answers")
+    assert not Path(f"/proc/{first}").exists() or "(zombie)" in Path(f"/proc/{first}/status").read_text()
+    assert len(children(port)) == 3
+    openclaw.stop_gateway(signal.SIGKILL)
+    wait_until(lambda: not children(port), seconds=15, what="nothing outlives the gateway")
+
+
+def test_a_crash_loop_ends(openclaw):
+    port = free_port()
+    supervised(openclaw, port, restartDelayMs=100, maxRestarts=2, command=["/bin/false"])
+    openclaw.start_gateway()
+    wait_until(lambda: "stays stopped" in openclaw.log(), seconds=30, what="the supervisor gives up")
+    time.sleep(2)
+    assert openclaw.log().count("starting proxy") == 3
+    assert openclaw.is_ready()
+    errors = openclaw.run_json("health", "--json")["plugins"]["errors"]
+    assert [(error["id"], error["failurePhase"]) for error in errors] == [(PLUGIN_ID, "service")]
+    assert "stays stopped" in errors[0]["error"]
+
+
+def test_a_port_held_by_somebody_else_is_one_error(openclaw):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        supervised(openclaw, port)
+        openclaw.start_gateway()
+        wait_until(lambda: "is held by another process" in openclaw.log(), seconds=60, what="the error")
+        time.sleep(2)
+        assert openclaw.log().count("is held by another process") == 1
+        assert "starting proxy" not in openclaw.log()
+        assert children(port) == []
+
+
+def shipped_package() -> _plugin_package.Package:
+    return _plugin_package.read_directory(str(PLUGIN_SOURCE), trusted_uids=None)
+
+
+@pytest.mark.parametrize("kind", ["directory", "archive"])
+def test_installing_by_hand(tmp_path, kind):
+    openclaw = OpenClaw(tmp_path / "home")
+    openclaw.write_config(plugin_config=None)
+    source = tmp_path / f"{PLUGIN_ID}.tgz"
+    source.write_bytes(_plugin_package.pack(shipped_package()))
+    if kind == "directory":
+        source = tmp_path / "source"
+        source.mkdir()
+        for name, file in shipped_package().files.items():
+            (source / name).write_bytes(file.content)
+    completed = openclaw.run("plugins", "install", str(source), "--force", "--accept-capabilities")
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert "dangerous" not in (completed.stdout + completed.stderr).lower()
+    inspected = openclaw.run_json("plugins", "inspect", PLUGIN_ID, "--runtime", "--json")
+    assert (inspected["plugin"]["status"], inspected["plugin"]["enabled"]) == ("loaded", True)
+    assert inspected["diagnostics"] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="runs OpenClaw as another user")
+def test_what_the_module_places_loads_for_an_unprivileged_gateway(tmp_path):
+    nobody = pwd.getpwnam("nobody")
+    openclaw = OpenClaw(tmp_path / "home", run_as=(nobody.pw_uid, nobody.pw_gid))
+    openclaw.write_config(plugin_config={"autoStart": False})
+    with _plugin_state.open_state_directory(str(openclaw.state)) as state:
+        assert state.uid == nobody.pw_uid
+        _plugin_state.place(state, shipped_package()).commit()
+    validated = openclaw.run_json("config", "validate", "--json")
+    assert validated["warnings"] == []
+    inspected = openclaw.run_json("plugins", "inspect", PLUGIN_ID, "--runtime", "--json")
+    assert inspected["plugin"]["status"] == "loaded"
+    with _plugin_state.open_state_directory(str(openclaw.state)) as state:
+        assert _plugin_state.look(state, PLUGIN_ID).problems == []

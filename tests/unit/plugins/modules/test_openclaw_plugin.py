@@ -1,0 +1,355 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _config_edit,
+    _openclaw,
+    _plugin_package,
+    _plugin_state,
+)
+from ansible_collections.failclosed.openclaw.plugins.module_utils._plugin_package import PackedFile
+from ansible_collections.failclosed.openclaw.plugins.modules import openclaw_plugin
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+
+CONFIG = """{
+  // kept
+  gateway: {mode: "local", bind: "loopback"},
+  meta: {lastTouchedVersion: "2026.9.6"},
+  plugins: %s,
+}
+"""
+
+
+def package(version: str = "1.0.0", floor: str = ">=2026.8.1") -> _plugin_package.Package:
+    description = {"version": version, "openclaw": {"install": {"minHostVersion": floor}}}
+    files = {
+        "openclaw.plugin.json": PackedFile(json.dumps({"id": "example", "configSchema": {}}).encode()),
+        "package.json": PackedFile(json.dumps(description).encode()),
+        "index.js": PackedFile(f"export default {version!r}\n".encode()),
+    }
+    return _plugin_package.from_files(files, "test")
+
+
+def content(version: str = "1.0.0", floor: str = ">=2026.8.1") -> str:
+    return base64.b64encode(_plugin_package.pack(package(version, floor))).decode()
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    return state
+
+
+@pytest.fixture
+def config(home):
+    def write(plugins: str = "{}") -> Path:
+        path = home / "openclaw.json"
+        path.write_text(CONFIG % plugins)
+        path.chmod(0o600)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run(home, capsys, tmp_path, monkeypatch):
+    apply = _config_edit.apply
+
+    def apply_in_scratch(*arguments, cache_directory, **options):
+        assert cache_directory is None
+        return apply(*arguments, cache_directory=str(tmp_path / "cache"), **options)
+
+    def config_file(task):
+        path = task.params["config_path"]
+        return _config_edit.ConfigFile(path=path, create=False, backup_directory=str(tmp_path / "backups"))
+
+    warned = []
+    # exit_json leaves warnings out in a process that has loaded the controller's side of Ansible.
+    monkeypatch.setattr(openclaw_plugin.AnsibleModule, "warn", lambda _module, text: warned.append(text))
+    monkeypatch.setattr(_config_edit, "apply", apply_in_scratch)
+    monkeypatch.setattr(openclaw_plugin.Task, "_config_file", config_file)
+
+    def call(check=False, **options):
+        arguments = {"name": "example", "_ansible_check_mode": check, "_ansible_diff": True, **options}
+        if "user" not in options:
+            arguments.setdefault("state_dir", str(home))
+        with patch_module_args(arguments), pytest.raises(SystemExit) as ended:
+            openclaw_plugin.main()
+        result = json.loads(capsys.readouterr().out)
+        assert (ended.value.code == 0) is not result.get("failed", False)
+        return {**result, "warned": warned}
+
+    return call
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    def refuse(*arguments, **_options):
+        raise AssertionError(f"started {arguments}")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(os, "posix_spawn", refuse)
+    monkeypatch.setattr(os, "fork", refuse)
+
+
+def test_check_install_again(home, run, no_processes):
+    predicted = run(check=True, content=content())
+    assert predicted["changed"] and not (home / "extensions").exists()
+    done = run(content=content())
+    assert done["diff"] == predicted["diff"]
+    assert (done["version"], done["previous_version"], done["files_changed"]) == ("1.0.0", "", True)
+    assert done["digest"] == package().digest
+    assert done["directory"] == str(home / "extensions/example")
+    assert (home / "extensions/example/index.js").read_text() == "export default '1.0.0'\n"
+    again = run(content=content())
+    assert (again["changed"], again["files_changed"], again["diff"]) == (False, False, [])
+
+
+def test_upgrade_and_downgrade_show_version_source_and_digest(run):
+    run(content=content("1.0.0"))
+    for before, after in (("1.0.0", "2.0.0"), ("2.0.0", "1.0.0")):
+        done = run(content=content(after))
+        assert (done["previous_version"], done["version"]) == (before, after)
+        (shown,) = done["diff"]
+        assert f"version: {before}\ndigest: {package(before).digest}\n" in shown["before"]
+        assert f"version: {after}\ndigest: {package(after).digest}\nsource: content\n" in shown["after"]
+
+
+def test_a_directory_and_an_archive_on_the_host(run, tmp_path):
+    directory = tmp_path / "source"
+    directory.mkdir()
+    for name, file in package().files.items():
+        (directory / name).write_bytes(file.content)
+        (directory / name).chmod(0o644)
+    assert run(source=str(directory))["changed"]
+    path = tmp_path / "example-1.0.0.tgz"
+    path.write_bytes(_plugin_package.pack(package()))
+    path.chmod(0o644)
+    assert not run(source=str(path))["changed"]
+    missing = run(check=True, source=str(tmp_path / "later.tgz"))
+    assert "does not exist yet" in missing["warned"][0]
+    assert "does not exist" in run(source=str(tmp_path / "later.tgz"))["msg"]
+
+
+def test_tampering_is_repaired_and_named(home, run):
+    run(content=content())
+    (home / "extensions/example/index.js").chmod(0o666)
+    (home / "extensions/example/extra.js").write_text("evil")
+    predicted = run(check=True, content=content())
+    done = run(content=content())
+    assert predicted["diff"] == done["diff"]
+    assert done["changed"] and done["repaired"] == ["index.js: has mode 0666 and not 0644"]
+    assert not (home / "extensions/example/extra.js").exists()
+    assert not run(content=content())["changed"]
+
+
+def test_present_leaves_the_configuration_alone(home, run, config):
+    path = config('{entries: {example: {enabled: false}}, deny: ["example"]}')
+    before = path.read_bytes()
+    assert run(content=content())["config_paths"] == []
+    assert path.read_bytes() == before
+
+
+def test_enabled_installs_and_switches_on(home, run, config, no_processes):
+    path = config('{allow: ["other"], entries: {other: {enabled: true}}}')
+    predicted = run(check=True, state="enabled", content=content())
+    assert "other" in path.read_text() and "example" not in path.read_text()
+    done = run(state="enabled", content=content())
+    assert done["diff"] == predicted["diff"]
+    assert done["config_paths"] == ["plugins.allow", "plugins.entries.example"]
+    plugins = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]
+    assert plugins == {
+        "allow": ["other", "example"],
+        "entries": {"other": {"enabled": True}, "example": {"enabled": True}},
+    }
+    assert "// kept" in path.read_text()
+    assert Path(done["backup_file"]).is_file()
+    assert not run(state="enabled", content=content())["changed"]
+    assert not run(state="enabled")["changed"]
+
+
+def test_a_list_alone_is_completed(run, config):
+    path = config('{allow: ["other"], entries: {example: {enabled: true}}}')
+    assert run(state="enabled", content=content())["config_paths"] == ["plugins.allow"]
+    plugins = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]
+    assert plugins == {"allow": ["other", "example"], "entries": {"example": {"enabled": True}}}
+
+
+def test_a_missing_allow_list_is_never_created(run, config):
+    path = config()
+    run(state="enabled", content=content())
+    plugins = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]
+    assert plugins == {"entries": {"example": {"enabled": True}}}
+
+
+def test_a_denied_plugin_is_refused_until_told_otherwise(home, run, config):
+    path = config('{deny: ["example", "other"]}')
+    before = path.read_bytes()
+    refused = run(state="enabled", content=content())
+    assert "plugins.deny" in refused["msg"] and "remove_from_deny" in refused["msg"]
+    assert path.read_bytes() == before and not (home / "extensions/example").exists()
+    run(state="enabled", content=content(), remove_from_deny=True)
+    assert _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]["deny"] == ["other"]
+
+
+def test_disabled_leaves_files_and_settings(home, run, config):
+    path = config("{entries: {example: {enabled: true, config: {port: 1}}}}")
+    run(content=content())
+    assert run(state="disabled")["changed"]
+    entry = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]["entries"]["example"]
+    assert entry == {"enabled": False, "config": {"port": 1}}
+    assert (home / "extensions/example").is_dir()
+    assert not run(state="disabled")["changed"]
+
+
+def test_absent_removes_references_before_files(home, run, config, monkeypatch):
+    path = config('{allow: ["other", "example"], entries: {example: {enabled: true}, other: {}}}')
+    run(content=content())
+    order = []
+    edit, remove = _config_edit.apply, _plugin_state.remove
+
+    def noted_edit(*arguments, **options):
+        order.append("edit")
+        return edit(*arguments, **options)
+
+    def noted_remove(*arguments):
+        order.append("remove")
+        return remove(*arguments)
+
+    monkeypatch.setattr(_config_edit, "apply", noted_edit)
+    monkeypatch.setattr(_plugin_state, "remove", noted_remove)
+    done = run(state="absent")
+    assert order == ["edit", "remove"]
+    assert (done["changed"], done["previous_version"], done["version"], done["digest"]) == (True, "1.0.0", "", "")
+    plugins = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]
+    assert plugins == {"allow": ["other"], "entries": {"other": {}}}
+    assert not (home / "extensions/example").exists()
+    assert not run(state="absent")["changed"]
+
+
+def test_absent_where_nothing_is(run, tmp_path):
+    assert not run(state="absent")["changed"]
+    assert not run(state="absent", state_dir=str(tmp_path / "nothing"))["changed"]
+
+
+def test_a_refused_configuration_leaves_the_old_version(home, run, config, monkeypatch):
+    config()
+    run(state="enabled", content=content("1.0.0"))
+    (home / "openclaw.json").write_text(CONFIG % "{allow: []}")
+
+    def refuse(*arguments, **options):
+        assert (home / "extensions/example/index.js").read_text() == "export default '2.0.0'\n"
+        raise _config_edit.ConfigEditError("refused for the test", findings=[{"path": "x", "message": "m"}])
+
+    monkeypatch.setattr(_config_edit, "apply", refuse)
+    failed = run(state="enabled", content=content("2.0.0"))
+    assert failed["msg"] == "refused for the test" and failed["findings"]
+    assert run(content=content("1.0.0"))["changed"] is False
+    assert [path.name for path in home.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_configuration_that_cannot_be_read_stops_before_the_files(home, run, config):
+    path = config()
+    path.write_text("{ broken")
+    assert "JSON5" in run(state="enabled", content=content())["msg"]
+    assert not (home / "extensions").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "../x", "content": "x"}, "no plugin id"),
+        ({"source": "npm:example"}, "not supported in this version; supported are"),
+        ({"source": "@scope/example"}, "not supported in this version"),
+        ({"source": "git+ssh://host.example/x"}, "not supported in this version"),
+        ({"source": "relative/path"}, "not an absolute path"),
+        ({"content": "%%%"}, "not base64"),
+        ({"content": base64.b64encode(b"no archive").decode()}, "no gzip-compressed archive"),
+        ({"content": content(), "version": "9.9.9"}, "has version 1.0.0, and version 9.9.9 was asked for"),
+        ({"content": content(), "integrity": "sha512-" + "A" * 86 + "=="}, "was asked for; nothing was installed"),
+        ({"content": content(), "name": "other"}, "is the plugin 'example', and name is 'other'"),
+        ({}, "is not installed; give its source or content"),
+        ({"state": "enabled", "content": content()}, "openclaw.json: does not exist; configure the gateway first"),
+        ({"content": content(), "state_dir": "/no/such/directory"}, "install the gateway first"),
+        ({"content": content(), "state_dir": "relative"}, "not absolute"),
+        ({"content": content(), "config_path": "relative"}, "not absolute"),
+        ({"content": content(), "user": "no-such-user-here"}, "does not exist on this host"),
+        ({"content": content(), "source": "/x"}, "mutually exclusive"),
+    ],
+)
+def test_bad_input_names_the_option_and_the_remedy(home, run, options, message):
+    result = run(**options)
+    assert result["failed"] and message in result["msg"]
+    assert list(home.iterdir()) == []
+
+
+def test_an_installed_plugin_without_a_source_is_checked(home, run):
+    run(content=content())
+    assert not run(version="1.0.0", integrity=package().digest)["changed"]
+    assert "has version 1.0.0" in run(version="2.0.0")["msg"]
+    assert "integrity asks for" in run(integrity="tree-sha256:00")["msg"]
+    (home / "extensions/example/index.js").chmod(0o666)
+    assert "give source or content to repair" in run()["msg"]
+
+
+def test_a_plugin_for_a_newer_openclaw_is_refused(home, run, monkeypatch):
+    monkeypatch.setattr(_openclaw, "installed_version", lambda _command: "2026.9.6")
+    command = ["/usr/bin/node", "/opt/openclaw.mjs"]
+    refused = run(content=content(floor=">=2026.10.0"), openclaw_command=command)
+    assert "needs OpenClaw 2026.10.0 or newer, and 2026.9.6 is installed" in refused["msg"]
+    assert not (home / "extensions").exists()
+    assert run(content=content(floor=">=2026.9.6"), openclaw_command=command)["changed"]
+
+
+def test_a_second_copy_of_the_plugin_is_refused(home, run):
+    copy = home / "extensions/some-npm-name"
+    copy.mkdir(parents=True)
+    (copy / "openclaw.plugin.json").write_text('{"id": "example"}')
+    assert "some-npm-name is the plugin example too" in run(content=content())["msg"]
+
+
+def test_check_mode_on_a_bare_host(run, tmp_path):
+    predicted = run(check=True, content=content(), state_dir=str(tmp_path / "later"), state="enabled")
+    assert (predicted["changed"], predicted["version"]) == (True, "1.0.0")
+    assert predicted["diff"][0]["before"] == ""
+
+
+@needs_root
+def test_the_owner_of_the_state_directory_must_be_the_user(home, run):
+    os.chown(home, 65534, 65534)
+    refused = run(content=content(), user="root", state_dir=str(home))
+    assert "belongs to uid 65534 and not to user root" in refused["msg"]
+    assert run(content=content(), user="nobody", state_dir=str(home))["changed"]
+
+
+def test_documentation_and_code_have_the_same_options(monkeypatch):
+    class CapturedError(Exception):
+        pass
+
+    def capture(**options):
+        raise CapturedError(options)
+
+    monkeypatch.setattr(openclaw_plugin, "AnsibleModule", capture)
+    with pytest.raises(CapturedError) as caught:
+        openclaw_plugin.main()
+    spec = caught.value.args[0]["argument_spec"]
+    documented = yaml.safe_load(openclaw_plugin.DOCUMENTATION)["options"]
+    assert set(spec) == set(documented)
+    for name, option in documented.items():
+        assert spec[name].get("default") == option.get("default"), name
+    returned = yaml.safe_load(openclaw_plugin.RETURN)
+    assert all("sample" in value for value in returned.values())
