@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Stage: pytest; without --fast also against a real OpenClaw and against the package registries
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
+
+install_openclaw() {
+  local lock=roles/openclaw_gateway/files/openclaw target=$FAILCLOSED_TOOLS/openclaw made_from
+  made_from=$(cat "$lock/package.json" "$lock/package-lock.json" | sha256sum)
+  if [[ $made_from == "$(cat "$target/made-from" 2>/dev/null || true)" ]]; then return; fi
+  rm -rf "$target"
+  mkdir -p "$target"
+  cp "$lock/package.json" "$lock/package-lock.json" "$target/"
+  npm ci --prefix "$target" --ignore-scripts --no-audit --no-fund
+  HOME=$target OPENCLAW_STATE_DIR=$target/state node "$target/node_modules/openclaw/openclaw.mjs" --version
+  printf '%s\n' "$made_from" >"$target/made-from"
+}
+
+if [[ ${FAILCLOSED_FAST:-} ]]; then
+  run_pytest "pytest" --ignore=tests/docs -m "not openclaw and not registry"
+else
+  check "install OpenClaw from the lock" install_openclaw
+  check "install typescript from the lock" install_javascript_tools
+  export FAILCLOSED_TYPECHECK=$javascript_tools/node_modules
+  run_pytest "pytest" --ignore=tests/docs
+fi
+finish_stage
