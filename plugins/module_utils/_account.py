@@ -13,6 +13,7 @@ import pwd
 import secrets
 import stat
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files
@@ -66,11 +67,15 @@ class Secret:
 
 @dataclass
 class Outcome:
-    """What differs, as lines that are safe to show, before and after."""
+    """What differs, as lines that are safe to show, before and after.
+
+    ``generated`` and ``replaced`` are paths of secrets: made here, and put in the place of another content.
+    """
 
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
     generated: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -192,12 +197,12 @@ def converge_directory(directory: Directory, outcome: Outcome, *, check_mode: bo
 
 
 def _make_parents(path: str) -> None:
+    parent, name = posixpath.split(path.rstrip("/"))
     try:
         with _files.open_directory(path):
             return
     except FileNotFoundError:
-        parent, name = posixpath.split(path.rstrip("/"))
-    _make_parents(parent)
+        _make_parents(parent)
     with _files.open_directory(parent) as descriptor:
         os.mkdir(name, 0o755, dir_fd=descriptor)
         with _files.open_beneath(descriptor, name) as made:
@@ -209,10 +214,15 @@ def _secret_bytes(secret: Secret, found: _files.FileState | None) -> bytes:
         return secret.content.encode()
     if secret.copy_of is not None:
         parent, name = posixpath.split(secret.copy_of)
-        with _files.open_directory(parent) as descriptor:
+        source = None
+        # Of the two directories concerned it is this one that may be missing, and the message has to say so.
+        with suppress(FileNotFoundError), _files.open_directory(parent) as descriptor:
             source = _files.read_file(descriptor, name, limit=MAXIMUM_SECRET_BYTES)
-        if source is None:
-            raise AccountError(f"{secret.copy_of}: does not exist, so {secret.path} cannot be a copy of it")
+        if source is None or not source.content:
+            raise AccountError(
+                f"{secret.copy_of}: does not exist or is empty, so {secret.path} cannot be a copy of it;"
+                " create it first, or do without the copy"
+            )
         return source.content
     if found is not None and not secret.rotate and found.content:
         return found.content
@@ -263,6 +273,8 @@ def _converge_secret_in(
     outcome.note(f"{secret.path}, old content" if found else "", f"{wanted}, new content")
     if secret.generate is not None:
         outcome.generated.append(secret.path)
+    if found is not None:
+        outcome.replaced.append(secret.path)
     if not check_mode:
         _files.replace_file(directory, name, content, ownership, expected=found)
 

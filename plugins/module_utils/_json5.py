@@ -511,7 +511,8 @@ def parse(text: str) -> Document:
                 at = _skip(text, at)
                 if at < len(text):
                     _fail(text, at, "expected the end of the text after the value")
-                assert root is not None
+                if root is None:
+                    raise AssertionError
                 return Document(text, root)
             match = match_after(text, at)
             if match is None:
@@ -894,7 +895,8 @@ class _Entry:
     def value(self) -> Any:
         if self.replaced:
             return self.new
-        assert self.node is not None
+        if self.node is None:
+            raise AssertionError
         if self.entries is None:
             return self.node.value
         if isinstance(self.node.value, dict):
@@ -903,7 +905,8 @@ class _Entry:
 
     def open(self) -> list[_Entry]:
         """The entries of this container, which is in the text already."""
-        assert self.node is not None and not self.replaced
+        if self.node is None or self.replaced:
+            raise AssertionError
         if self.entries is None:
             children = self.node.children
             if isinstance(children, dict):
@@ -918,7 +921,8 @@ class _Entry:
 
     def keeps_children(self) -> bool:
         """Whether the entries are exactly the members or elements that were there before."""
-        assert self.node is not None and self.entries is not None
+        if self.node is None or self.entries is None:
+            raise AssertionError
         before = list(self.node.members())
         return len(before) == len(self.entries) and all(
             child.node is original for child, original in zip(self.entries, before)
@@ -1122,7 +1126,8 @@ class _Renderer:
     def entry(self, entry: _Entry, style: _Style, inline: bool) -> str:
         """The text of a value that is in the document."""
         node = entry.node
-        assert node is not None
+        if node is None:
+            raise AssertionError
         if entry.replaced:
             return _write(entry.new, style, self.lines.indent(node.key_start), inline)
         if entry.entries is None:
@@ -1133,7 +1138,8 @@ class _Renderer:
 
     def _in_place(self, entry: _Entry) -> str:
         node = entry.node
-        assert node is not None and entry.entries is not None
+        if node is None or entry.entries is None:
+            raise AssertionError
         touched = [child for child in entry.entries if child.is_changed()]
         if not touched:
             return self.text[node.start : node.end]
@@ -1141,7 +1147,8 @@ class _Renderer:
         parts: list[str] = []
         at = node.start
         for child in touched:
-            assert child.node is not None
+            if child.node is None:
+                raise AssertionError
             parts.append(self.text[at : child.node.start])
             parts.append(self.entry(child, style, not self.lines.opened_by(child.node.key_start)))
             at = child.node.end
@@ -1152,7 +1159,8 @@ class _Renderer:
         """The text of a container whose members or elements are not the same as before."""
         text = self.text
         node = entry.node
-        assert node is not None and entry.entries is not None
+        if node is None or entry.entries is None:
+            raise AssertionError
         style = self.style.within(text, node)
         opening, closing = text[node.start], text[node.end - 1]
         pieces = _pieces(text, node)
@@ -1162,7 +1170,8 @@ class _Renderer:
         index_of = {id(child): places[child.node.key_start] for child in survivors if child.node}
         trailing_comma = self._mark(pieces, set(index_of.values()), entry.entries, index_of)
         for child in survivors:
-            assert child.node is not None
+            if child.node is None:
+                raise AssertionError
             piece = pieces[index_of[id(child)]]
             inline = not self.lines.opened_by(child.node.key_start)
             piece.text = text[child.node.key_start : child.node.start]
@@ -1234,7 +1243,8 @@ class _Renderer:
         self, pieces: list[_Piece], anchor: _Entry, place: int, fresh: list[_Entry], style: _Style
     ) -> tuple[int, list[_Piece]]:
         """New members behind the kept one at ``place``: index to insert after, and pieces."""
-        assert anchor.node is not None
+        if anchor.node is None:
+            raise AssertionError
         last = place
         has_comma = False
         for index in range(place + 1, len(pieces)):
@@ -1266,7 +1276,8 @@ class _Renderer:
         self, pieces: list[_Piece], follower: _Entry, place: int, fresh: list[_Entry], style: _Style
     ) -> tuple[int, list[_Piece]]:
         """New members ahead of the first kept one, which is at ``place``."""
-        assert follower.node is not None
+        if follower.node is None:
+            raise AssertionError
         first = place
         for index in range(place):
             if pieces[index].owner == place:
@@ -1287,7 +1298,8 @@ class _Renderer:
     def _refilled(self, entry: _Entry, pieces: list[_Piece], style: _Style) -> str:
         """The inside of a container that keeps none of its members."""
         node = entry.node
-        assert node is not None and entry.entries is not None
+        if node is None or entry.entries is None:
+            raise AssertionError
         rest = _tidy(pieces)
         has_comments = any(piece.kind in (_LINE, _BLOCK) and not piece.dead for piece in pieces)
         if not entry.entries:
@@ -1480,7 +1492,8 @@ def _plan_edit(root: _Entry, edit: Set | Insert | Remove) -> None:
         if place == len(entries):
             entries.append(_inserted(key, {}))
         entry = entries[place]
-    assert isinstance(edit, Set)
+    if not isinstance(edit, Set):
+        raise AssertionError
     _plan_value(entry, edit.value)
 
 
@@ -1545,7 +1558,8 @@ def edit(text: str, edits: Iterable[Set | Insert | Remove]) -> str:
         while depth and document.find(step.path[:depth]) is None:
             depth -= 1
         found = document.find(step.path[:depth])
-        assert found is not None
+        if found is None:
+            raise AssertionError
         line, column = document.position(found)
         raise Json5Error(reason, line, column)
     return _finish(document, root, value)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import threading
 import time
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -24,23 +27,36 @@ class Readiness:
     detail: str
 
 
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    with suppress(OSError, AttributeError):
+        connection.sock.shutdown(socket.SHUT_RDWR)
+
+
 def probe(url: str, *, json_key: str | None = None, timeout: float = 5.0) -> Readiness:
-    """Request ``url`` (http, no proxy from the environment) once.
+    """Request ``url`` (no proxy from the environment) once; ``timeout`` in seconds for all of it.
 
     Ready means status 200 and, with ``json_key``, a JSON object whose member of that name is ``true``: OpenClaw's
     /readyz answers ``{"ready": true, "failing": []}`` and a port that merely listens proves nothing.
+    Raises ValueError for anything but a http or https URL.
     """
     parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ValueError(f"'{url}' is not a http:// URL")
-    connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=timeout)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"'{url}' is not a http:// or https:// URL")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=timeout)
+    # The connection's own limit is one for each read: an answer that drips in would hold this up for days.
+    limit = threading.Timer(timeout, _hang_up, [connection])
+    limit.daemon = True
+    limit.start()
+    target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     try:
-        connection.request("GET", parts.path or "/", headers={"Connection": "close"})
+        connection.request("GET", target, headers={"Connection": "close"})
         response = connection.getresponse()
         body = response.read(_BODY_LIMIT)
     except (OSError, http.client.HTTPException) as error:
         return Readiness(False, f"no answer: {error.__class__.__name__}: {error}")
     finally:
+        limit.cancel()
         connection.close()
     if response.status != 200:
         return Readiness(False, f"HTTP status {response.status}")

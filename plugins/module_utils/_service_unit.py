@@ -254,8 +254,9 @@ def _give_up(systemd: Systemd, unit: str, restarts: int) -> t.Callable[[], str |
 
 def _start(systemd: Systemd, service: Service, action: str, properties: dict[str, str]) -> None:
     unit = service.unit_name
-    if properties["ActiveState"] == "failed":
-        systemd.require("reset-failed", unit)
+    if properties["LoadState"] == "loaded":
+        # It also sets back the counter of starts: StartLimitBurst counts those that were asked for, too.
+        systemd.call("reset-failed", unit)
     code, error = systemd.call(action, unit)
     if code != 0:
         raise ServiceError(
@@ -275,7 +276,9 @@ def converge(service: Service, *, run: RunCommand, check_mode: bool) -> Outcome:
     unit = service.unit_name
     unit_changed, reasons = _write_files(service, outcome, check_mode=check_mode)
     properties = systemd.show(unit)
-    active = properties["ActiveState"] in ("active", "reloading", "activating")
+    # A service on its way up may be one that falls over again and again; to start it means to wait for what comes of it.
+    starting = properties["ActiveState"] == "activating"
+    active = starting or properties["ActiveState"] in ("active", "reloading")
     if unit_changed or properties["NeedDaemonReload"] == "yes":
         outcome.changed = True
         if properties["NeedDaemonReload"] == "yes" and not unit_changed:
@@ -293,10 +296,10 @@ def converge(service: Service, *, run: RunCommand, check_mode: bool) -> Outcome:
         newer = started_before(properties, inputs)
         if newer is not None:
             reasons.append(f"{newer} is newer than the running process")
-    if not active:
-        outcome.action, outcome.reasons = "start", [f"it was {properties['ActiveState'] or 'absent'}"]
-    elif reasons:
+    if active and reasons:
         outcome.action, outcome.reasons = "restart", reasons
+    elif not active or starting:
+        outcome.action, outcome.reasons = "start", [f"it was {properties['ActiveState'] or 'absent'}"]
     if outcome.action != "none":
         outcome.changed = True
         outcome.before.append(f"{unit} {properties['ActiveState'] or 'absent'}")

@@ -40,8 +40,8 @@ options:
     type: str
   package_directory:
     description:
-      - The directory that holds OpenClaw's C(package.json). Without it the module looks into the global prefixes
-        of npm, for the system and for the home of O(user).
+      - The directory that holds OpenClaw's C(package.json). Without it the module looks at the gateway that O(user)
+        runs, and then into the global prefixes of npm, for the system and for the home of O(user).
     type: path
   state_dir:
     description:
@@ -135,7 +135,9 @@ openclaw:
       description: The directory; empty when nothing was found.
       type: str
     node:
-      description: The node binary that belongs to the installation; empty when none was found.
+      description:
+        - The node binary that runs the gateway, or, when no gateway of O(user) runs, one that probably belongs to the
+          installation; empty when none was found.
       type: str
     command:
       description: Command line that starts OpenClaw; empty when it is not complete.
@@ -177,19 +179,30 @@ ready:
     detail:
       description: Why (not).
       type: str
+    users:
+      description: The users of this host that listen on that port.
+      type: list
+      elements: str
   sample:
     ok: true
     detail: HTTP status 200 and 'ready' is true
+    users: [alice]
 """
 
 import os
 import pwd
 import stat
 import typing as t
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _host, _installation, _readiness
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _host,
+    _installation,
+    _listening,
+    _readiness,
+)
 
 
 def _is_regular_file(path: str) -> bool:
@@ -197,6 +210,16 @@ def _is_regular_file(path: str) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         return False
+
+
+def _users_listening(port: int) -> list[str]:
+    names = set()
+    for uid in {listener.uid for listener in _listening.listeners(port)}:
+        try:
+            names.add(pwd.getpwuid(uid).pw_name)
+        except KeyError:
+            names.add(str(uid))
+    return sorted(names)
 
 
 def main() -> None:
@@ -213,13 +236,14 @@ def main() -> None:
     )
     result: dict[str, t.Any] = _host.describe(module.params["packages"])
     if module.params["user"]:
+        home, running = "", []
         try:
-            home = pwd.getpwnam(module.params["user"]).pw_dir
+            account = pwd.getpwnam(module.params["user"])
+            home, running = account.pw_dir, _installation.running_gateways(account.pw_uid)
             result["user_exists"] = True
         except KeyError:
-            home = ""
             result["user_exists"] = False
-        installation = _installation.find(home, package_directory=module.params["package_directory"])
+        installation = _installation.find(home, package_directory=module.params["package_directory"], running=running)
         result["openclaw"] = {
             "found": installation.found,
             "version": installation.version,
@@ -236,7 +260,11 @@ def main() -> None:
             readiness = _readiness.probe(module.params["ready_url"], json_key="ready")
         except ValueError as error:
             module.fail_json(msg=f"ready_url: {error}. Give the address of the gateway's /readyz.")
-        result["ready"] = {"ok": readiness.ok, "detail": readiness.detail}
+        result["ready"] = {
+            "ok": readiness.ok,
+            "detail": readiness.detail,
+            "users": _users_listening(urlsplit(module.params["ready_url"]).port or 80),
+        }
     module.exit_json(changed=False, **result)
 
 

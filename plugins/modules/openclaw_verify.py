@@ -22,7 +22,8 @@ author:
 attributes:
   check_mode:
     support: partial
-    description: Does the checks that start no process and neither stops the proxy nor spends a request; does not fail.
+    description: Predicts whether the receipt would be rewritten.
+    details: Does the checks that start no process and neither stops the proxy nor spends a request; does not fail.
   diff_mode:
     support: full
     description: Shows results that differ from the last receipt.

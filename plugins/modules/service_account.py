@@ -164,6 +164,14 @@ generated:
   elements: str
   returned: success
   sample: [/etc/openclaw/credentials/gateway-token]
+replaced:
+  description:
+    - Paths of the secrets that took the place of another content, or would in check mode. Who has read one of them before
+      still uses the old one.
+  type: list
+  elements: str
+  returned: success
+  sample: [/etc/openclaw/credentials/proxy-inbound-key]
 """
 
 import typing as t
@@ -259,6 +267,8 @@ def main() -> None:
         },
         required_by={"name": ["home"], "home": ["name"]},
         supports_check_mode=True,
+        # The host's log shows a list as Python writes it, with escapes that hide a secret from the masking by text.
+        no_log=True,
     )
     name = module.params["name"]
     account = None
@@ -285,6 +295,7 @@ def main() -> None:
     module.exit_json(
         changed=outcome.changed,
         generated=outcome.generated,
+        replaced=outcome.replaced,
         diff={
             "before": "".join(f"{line}\n" for line in outcome.before),
             "after": "".join(f"{line}\n" for line in outcome.after),

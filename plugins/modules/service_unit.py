@@ -70,7 +70,7 @@ options:
         type: bool
         default: true
       sensitive:
-        description: Whether the diff must not show the content.
+        description: Whether the diff and C(-vvv) must not show the content.
         type: bool
         default: false
   restart_when_changed:
@@ -177,6 +177,9 @@ def _managed_file(module: AnsibleModule, options: dict[str, t.Any]) -> _service_
         module.fail_json(msg=f"files: mode of {options['path']} is '{options['mode']}': give permission bits in octal.")
     if options["content"] is None:
         module.fail_json(msg=f"files: {options['path']} has no content.")
+    if options["sensitive"] and options["content"]:
+        # -vvv prints the options; the sibling decides, so the argument specification cannot.
+        module.no_log_values.add(options["content"])
     return _service_unit.ManagedFile(
         path=options["path"],
         content=options["content"].encode(),
@@ -233,6 +236,8 @@ def main() -> None:
         },
         required_if=[("state", "started", ["content"])],
         supports_check_mode=True,
+        # Whole files are of no use in the host's log, and some of them are not to be shown.
+        no_log=True,
     )
     name = module.params["name"]
 

@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, the failclosed.openclaw authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Draw text from standard input as a terminal window in SVG, for the README.
 
-Usage: ./demo | sed -n '/^== What was proven/,$p' | tests/demonstration/picture.py > docs/images/demo.svg
+Usage: ./demo | sed -n '/^== What was proven/,$p' | python3 tests/demonstration/picture.py > docs/images/demo.svg
 """
 
 from __future__ import annotations

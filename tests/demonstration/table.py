@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, the failclosed.openclaw authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -51,14 +50,15 @@ def main(arguments: list[str]) -> int:
     ssh_config, control_url, *hosts = arguments
     receipts = {host: read_receipt(ssh_config, host) for host in hosts}
     width = max(len(label) for label, _identifier in ROWS)
-    print(f"{'':{width}}  " + "".join(f"{host:<10}" for host in hosts))
-    print(f"{'OpenClaw':{width}}  " + "".join(f"{receipts[host]['versions']['openclaw']:<10}" for host in hosts))
+    print(f"{'':{width}}  " + "".join(f"{host:<10}" for host in hosts).rstrip())
+    versions = [receipts[host]["versions"]["openclaw"] for host in hosts]
+    print(f"{'OpenClaw':{width}}  " + "".join(f"{version:<10}" for version in versions).rstrip())
     for label, identifier in ROWS:
         results = []
         for host in hosts:
             found = [check["result"] for check in receipts[host]["checks"] if check["id"] == identifier]
             results.append(found[0] if found else "not done")
-        print(f"{label:{width}}  " + "".join(f"{result:<10}" for result in results))
+        print(f"{label:{width}}  " + "".join(f"{result:<10}" for result in results).rstrip())
     counts = read_counts(control_url)
     print()
     print(f"Requests that reached the simulator behind the proxies: {counts['upstream']['messages']}")

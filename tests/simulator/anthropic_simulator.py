@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # Copyright (c) 2026, the failclosed.openclaw authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -242,7 +241,7 @@ IDENTIFIER_ALPHABET = string.ascii_letters + string.digits
 
 def random_identifier(prefix: str) -> str:
     """Return an id of the API's length and alphabet, such as ``msg_01...``."""
-    return prefix + "".join(secrets.choice(IDENTIFIER_ALPHABET) for _ in range(22))
+    return prefix + "".join(secrets.choice(IDENTIFIER_ALPHABET) for _number in range(22))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1010,7 +1009,7 @@ class BodyStore:
             stream.write(body)
         with self._lock:
             self._names.append(name)
-            expired = [self._names.popleft() for _ in range(len(self._names) - self._keep)]
+            expired = [self._names.popleft() for _number in range(len(self._names) - self._keep)]
         for old in expired:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(old)

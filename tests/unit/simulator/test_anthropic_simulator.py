@@ -60,8 +60,8 @@ def request(
         connection.close()
 
 
-def post(simulator: RunningSimulator, body: Any = HELLO, **arguments: Any) -> tuple[int, Any, http.client.HTTPMessage]:
-    return request(simulator, "POST", "/v1/messages", body, **arguments)
+def post(simulator: RunningSimulator, body: Any = None, **arguments: Any) -> tuple[int, Any, http.client.HTTPMessage]:
+    return request(simulator, "POST", "/v1/messages", HELLO if body is None else body, **arguments)
 
 
 def exchange(port: int, data: bytes, *, wait: float = 5.0) -> bytes:
@@ -426,10 +426,10 @@ def test_many_requests_at_once_are_counted_exactly(simulator: RunningSimulator) 
     statuses: list[int] = []
 
     def work() -> None:
-        for _ in range(10):
+        for _number in range(10):
             statuses.append(post(simulator)[0])
 
-    threads = [threading.Thread(target=work) for _ in range(20)]
+    threads = [threading.Thread(target=work) for _number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -461,7 +461,7 @@ def test_fault_reaches_only_its_listener(simulator: RunningSimulator) -> None:
 def test_fault_count_skip_and_clearing(simulator: RunningSimulator) -> None:
     first = simulator.fault(500, skip=1, count=2)
     simulator.fault(529, listener="upstream")
-    assert [post(simulator)[0] for _ in range(4)] == [529, 500, 500, 529]
+    assert [post(simulator)[0] for _number in range(4)] == [529, 500, 500, 529]
     listed = simulator.call("GET", "/faults")["faults"]
     assert [(fault["id"] == first, fault["applied"], fault["remaining"]) for fault in listed] == [
         (True, 2, 0),
@@ -654,7 +654,7 @@ def test_bad_control_queries(simulator: RunningSimulator) -> None:
 
 
 def test_spent_rules_make_room(simulator: RunningSimulator) -> None:
-    for _ in range(anthropic_simulator.MAXIMUM_RULES):
+    for _number in range(anthropic_simulator.MAXIMUM_RULES):
         simulator.simulator.faults.add({"fault": 500, "count": 1})
     with pytest.raises(ControlError, match="active; clear some first"):
         simulator.fault(500)
@@ -807,7 +807,7 @@ def test_connections_beyond_the_limit_are_turned_away() -> None:
     with another(["name=narrow,port=0"], maximum_connections=2) as simulator:
         port = simulator.port("narrow")
         with contextlib.ExitStack() as stack:
-            for _ in range(2):
+            for _number in range(2):
                 stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             eventually(lambda: simulator.counts("narrow")["open_connections"] == 2)
             assert exchange(port, raw_request(HELLO)) == b""
@@ -991,13 +991,15 @@ def test_thousand_connections_leave_nothing_behind() -> None:
         status = Path(f"/proc/{started.pid}/status")
         before = len(list(descriptors.iterdir()))
         with contextlib.ExitStack() as stack:
-            held = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in range(400)]
+            held = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _number in range(400)
+            ]
             for connection in held:
                 connection.sendall(raw_request(HELLO, close=False))
             for connection in held:
                 assert connection.recv(20).startswith(b"HTTP/1.1 200 OK")
             assert client.counts("many")["open_connections"] == 400
-        for _ in range(600):
+        for _number in range(600):
             exchange(port, raw_request(HELLO))
         counts = eventually(lambda: (now := client.counts("many"))["open_connections"] == 0 and now)
         assert (counts["connections"], counts["messages"]) == (1000, 1000)

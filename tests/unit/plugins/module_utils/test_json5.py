@@ -85,8 +85,8 @@ def test_negative_zero_and_nan() -> None:
     ],
 )
 def test_same(left: Any, right: Any, equal: bool) -> None:
-    assert _json5.same(left, right) is equal
-    assert _json5.same(right, left) is equal
+    for pair in ((left, right), (right, left)):
+        assert _json5.same(*pair) is equal
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import struct
 import sys
@@ -85,7 +86,7 @@ def exact(value: Any) -> Any:
             double = float(value)
         except OverflowError:
             double = float("inf") if value > 0 else float("-inf")
-        if double != double:
+        if math.isnan(double):
             double = float("nan")
         return "n" + struct.pack(">d", double).hex()
     if isinstance(value, str):

@@ -208,7 +208,7 @@ def apt_options() -> list[str]:
     """Return the download settings of this machine's apt that the hosts need as well."""
     options = []
     for line in run(["apt-config", "dump", "Acquire"]).stdout.splitlines():
-        name, _, value = line.partition(" ")
+        name, _separator, value = line.partition(" ")
         if APT_OPTIONS_HANDED_ON.match(name) and value not in ('"";', ""):
             options.append(line.rstrip(";"))
     return options
