@@ -27,9 +27,9 @@ class Readiness:
     detail: str
 
 
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    with suppress(OSError, AttributeError):
-        connection.sock.shutdown(socket.SHUT_RDWR)
+def _hang_up(connected: socket.socket) -> None:
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def probe(url: str, *, json_key: str | None = None, timeout: float = 5.0) -> Readiness:
@@ -44,19 +44,22 @@ def probe(url: str, *, json_key: str | None = None, timeout: float = 5.0) -> Rea
         raise ValueError(f"'{url}' is not a http:// or https:// URL")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=timeout)
-    # The connection's own limit is one for each read: an answer that drips in would hold this up for days.
-    limit = threading.Timer(timeout, _hang_up, [connection])
-    limit.daemon = True
-    limit.start()
+    limit: threading.Timer | None = None
     target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     try:
+        connection.connect()
+        # The connection's own limit is one for each read: an answer that drips in would hold this up for days.
+        limit = threading.Timer(timeout, _hang_up, [connection.sock])
+        limit.daemon = True
+        limit.start()
         connection.request("GET", target, headers={"Connection": "close"})
         response = connection.getresponse()
         body = response.read(_BODY_LIMIT)
     except (OSError, http.client.HTTPException) as error:
         return Readiness(False, f"no answer: {error.__class__.__name__}: {error}")
     finally:
-        limit.cancel()
+        if limit is not None:
+            limit.cancel()
         connection.close()
     if response.status != 200:
         return Readiness(False, f"HTTP status {response.status}")

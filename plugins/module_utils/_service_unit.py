@@ -276,7 +276,7 @@ def converge(service: Service, *, run: RunCommand, check_mode: bool) -> Outcome:
     unit = service.unit_name
     unit_changed, reasons = _write_files(service, outcome, check_mode=check_mode)
     properties = systemd.show(unit)
-    # A service on its way up may be one that falls over again and again; to start it means to wait for what comes of it.
+    # A service on its way up may be one that falls over again and again; starting it waits for what comes of it.
     starting = properties["ActiveState"] == "activating"
     active = starting or properties["ActiveState"] in ("active", "reloading")
     if unit_changed or properties["NeedDaemonReload"] == "yes":

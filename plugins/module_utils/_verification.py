@@ -16,9 +16,11 @@ import json
 import os
 import posixpath
 import socket
+import stat
 import time
 import typing as t
 from dataclasses import asdict, dataclass, field
+from urllib.parse import urlsplit
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _listening, _openclaw, _readiness
 
@@ -98,37 +100,74 @@ class Report:
         }
 
 
-def check_gateway_ready(expectation: Expectation) -> Check:
+def _foreign_uids(host: str, port: int, uid: int) -> list[int]:
+    """Return the other uids that listen where a connection to the host's port arrives; raises OSError."""
+    found = _listening.listeners(port)
+    addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, port)}
+    reached = [listener for address in addresses for listener in _listening.reached_by(address, found)]
+    return sorted({listener.uid for listener in reached if listener.uid != uid})
+
+
+def check_gateway_ready(expectation: Expectation, gateway_uid: int) -> Check:
+    """Whether the gateway is ready, and whether it is the gateway that says so."""
+    identifier = "gateway-ready"
     readiness = _readiness.probe(expectation.gateway_ready_url, json_key="ready")
-    return Check(
-        "gateway-ready",
-        PASSED if readiness.ok else FAILED,
-        readiness.detail,
-        "" if readiness.ok else "Look with: journalctl -u openclaw-gateway -n 50",
-    )
+    if not readiness.ok:
+        return Check(identifier, FAILED, readiness.detail, "Look with: journalctl -u openclaw-gateway -n 50")
+    parts = urlsplit(expectation.gateway_ready_url)
+    try:
+        foreign = _foreign_uids(parts.hostname or "", parts.port or 80, gateway_uid)
+    except OSError as error:
+        return Check(identifier, UNKNOWN, f"cannot see who listens: {error}", "Look with: ss --tcp --listening -p")
+    if foreign:
+        return Check(
+            identifier,
+            FAILED,
+            f"uid {foreign[0]} listens at {parts.netloc}, not the gateway's user (uid {gateway_uid})",
+            "Stop that process, or choose another openclaw_gateway_port.",
+        )
+    return Check(identifier, PASSED, readiness.detail)
 
 
-def check_proxy_owner(expectation: Expectation) -> Check:
+def check_proxy(expectation: Expectation) -> list[Check]:
+    """What can be seen of the proxy without a request to a model.
+
+    On this host that is the owner of its socket, and its answer where a liveness address is given. On another
+    machine it is the answer alone, so there the address must be given: what was not looked at has not passed.
+    """
+    checks = []
+    if expectation.proxy_uid is not None:
+        checks.append(check_proxy_owner(expectation, expectation.proxy_uid))
+    if expectation.proxy_liveness_url:
+        checks.append(check_proxy_alive(expectation))
+    elif expectation.proxy_uid is None:
+        checks.append(
+            Check(
+                "proxy-alive",
+                UNKNOWN,
+                f"the proxy is on {expectation.proxy_host}, and no path was given at which it could be asked",
+                "Set openclaw_verify_proxy_liveness_path to a path that it answers with status 200.",
+            )
+        )
+    return checks
+
+
+def check_proxy_owner(expectation: Expectation, proxy_uid: int) -> Check:
     """Whether the proxy's own user, and nobody else, listens where OpenClaw sends its requests."""
     identifier = "proxy-owner"
-    if expectation.proxy_uid is None:
-        return Check(
-            identifier, PASSED, f"the proxy is on {expectation.proxy_host}, whose sockets belong to that machine"
-        )
     try:
         addresses = {info[4][0] for info in socket.getaddrinfo(expectation.proxy_host, expectation.proxy_port)}
         found = _listening.listeners(expectation.proxy_port)
     except OSError as error:
-        return Check(identifier, UNKNOWN, f"cannot see who listens: {error}")
+        return Check(identifier, UNKNOWN, f"cannot see who listens: {error}", "Look with: ss --tcp --listening -p")
     for address in sorted(str(address) for address in addresses):
         reached = _listening.reached_by(address, found)
-        foreign = sorted({listener.uid for listener in reached if listener.uid != expectation.proxy_uid})
+        foreign = sorted({listener.uid for listener in reached if listener.uid != proxy_uid})
         if foreign:
             return Check(
                 identifier,
                 FAILED,
-                f"uid {foreign[0]} listens on {address} port {expectation.proxy_port},"
-                f" not the proxy (uid {expectation.proxy_uid})",
+                f"uid {foreign[0]} listens on {address} port {expectation.proxy_port}, not the proxy (uid {proxy_uid})",
                 "Stop that process, or choose another openclaw_proxy_port.",
             )
     reached = [listener for address in addresses for listener in _listening.reached_by(str(address), found)]
@@ -139,14 +178,10 @@ def check_proxy_owner(expectation: Expectation) -> Check:
             f"nothing listens on {expectation.proxy_host} port {expectation.proxy_port}",
             "Look with: systemctl status openclaw-proxy",
         )
-    return Check(identifier, PASSED, f"uid {expectation.proxy_uid} alone listens on port {expectation.proxy_port}")
+    return Check(identifier, PASSED, f"uid {proxy_uid} alone listens on port {expectation.proxy_port}")
 
 
 def check_proxy_alive(expectation: Expectation) -> Check:
-    if not expectation.proxy_liveness_url:
-        return Check("proxy-alive", PASSED, "no liveness address was given; the socket's owner was checked")
-    if not expectation.proxy_liveness_url.startswith("http://"):
-        return Check("proxy-alive", UNKNOWN, "the liveness address is not http:// and was not asked")
     readiness = _readiness.probe(expectation.proxy_liveness_url)
     return Check(
         "proxy-alive",
@@ -247,6 +282,66 @@ def check_models_status(command_line: CommandLine, expectation: Expectation) -> 
     return judge_models_status(document, expectation)
 
 
+def judge_agents(document: dict[str, t.Any], expectation: Expectation) -> Check:
+    """Compare the agents that the running gateway knows (``agents.list``) with what is expected.
+
+    The default agent must use the expected route exactly. Where no fallback is expected, no agent may use another
+    provider.
+    """
+    identifier = "gateway-route"
+    agents = document.get("agents")
+    if not isinstance(agents, list) or not agents:
+        return Check(identifier, UNKNOWN, "the gateway names no agents", "Look with: openclaw gateway call agents.list")
+    wrong = []
+    for agent in agents:
+        model = agent.get("model") or {}
+        primary, fallbacks = model.get("primary"), model.get("fallbacks") or []
+        routes = [str(route) for route in (primary, *fallbacks)]
+        if agent.get("id") == document.get("defaultId"):
+            right = primary == expectation.default_model and fallbacks == list(expectation.fallbacks)
+        else:
+            own_provider = f"{expectation.provider}/"
+            right = bool(expectation.fallbacks) or all(route.startswith(own_provider) for route in routes)
+        if not right:
+            wrong.append(f"{agent.get('id')}: {', '.join(routes)}")
+    if wrong:
+        return Check(
+            identifier,
+            FAILED,
+            f"the running gateway uses other routes: {'; '.join(wrong)}",
+            "It has not taken over openclaw.json, or an agent has its own model. Restart it, or correct the agent.",
+        )
+    return Check(
+        identifier, PASSED, f"the running gateway sends all of its {len(agents)} agents to {expectation.provider}"
+    )
+
+
+def check_gateway_route(
+    command_line: CommandLine, expectation: Expectation, *, patience_seconds: float, pause_seconds: float = 3.0
+) -> Check:
+    """Ask the gateway itself, because the commands above read the file and not what the gateway made of it.
+
+    It takes over a changed file by itself after some seconds, so a wrong answer counts only after
+    ``patience_seconds``.
+    """
+    arguments = ("gateway", "call", "agents.list", "--json")
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            completed = command_line.run(*arguments)
+        except _openclaw.OpenClawError as error:
+            return Check("gateway-route", UNKNOWN, str(error), "Look with: openclaw gateway call agents.list")
+        document = _json_object(completed.stdout)
+        if completed.returncode != 0 or document is None:
+            text = _openclaw.failure_text(["openclaw", *arguments], completed)
+            check = Check("gateway-route", UNKNOWN, text, "Look with: openclaw gateway call agents.list")
+        else:
+            check = judge_agents(document, expectation)
+        if check.result == PASSED or time.monotonic() >= deadline:
+            return check
+        time.sleep(pause_seconds)
+
+
 def check_model_run(command_line: CommandLine, expectation: Expectation) -> Check:
     """Spend one real request: the only proof that the whole route works."""
     arguments = ("infer", "model", "run", "--prompt", "ping", "--json")
@@ -269,6 +364,23 @@ def check_model_run(command_line: CommandLine, expectation: Expectation) -> Chec
     )
 
 
+def check_fails_closed(command_line: CommandLine, stopped: StoppedService) -> list[Check]:
+    """Send the request again while the proxy is stopped.
+
+    A proxy that cannot be stopped, or does not come back, is a result like any other and must reach the receipt.
+    """
+    checks = []
+    try:
+        with stopped:
+            checks.append(check_model_run_fails(command_line))
+    except VerificationError as error:
+        # Without a result it was not stopped; with one it did not come back.
+        identifier = "proxy-started-again" if checks else "fails-closed"
+        result = FAILED if checks else UNKNOWN
+        checks.append(Check(identifier, result, str(error), "Look with: systemctl status openclaw-proxy"))
+    return checks
+
+
 def check_model_run_fails(command_line: CommandLine) -> Check:
     """With the proxy down a request must fail; an answer would have come from somewhere else."""
     arguments = ("infer", "model", "run", "--prompt", "ping", "--json")
@@ -287,8 +399,34 @@ def check_model_run_fails(command_line: CommandLine) -> Check:
     return Check("fails-closed", PASSED, "with the proxy stopped the same request failed")
 
 
-def inputs_digest(subject: Subject, expectation: Expectation, demanded: t.Sequence[str]) -> str:
-    """A digest of everything that the node checks depend on and that root can see without starting node."""
+def _contents(path: str) -> t.Iterator[str]:
+    parent, name = posixpath.split(path.rstrip("/"))
+    try:
+        with _files.open_directory(parent) as descriptor:
+            is_directory = stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode)
+            found = None if is_directory else _files.read_file(descriptor, name)
+        if found is not None:
+            yield f"{path} {found.digest}"
+            return
+        with _files.open_directory(path) as descriptor:
+            names = sorted(os.listdir(descriptor))
+    except FileNotFoundError:
+        yield f"{path} absent"
+        return
+    except (OSError, _files.FileError):
+        yield f"{path} unreadable"
+        return
+    for each in names:
+        yield from _contents(posixpath.join(path, each))
+
+
+def inputs_digest(
+    subject: Subject, expectation: Expectation, demanded: t.Sequence[str], depends_on: t.Sequence[str] = ()
+) -> str:
+    """A digest of everything that the node checks depend on and that root can see without starting node.
+
+    ``depends_on``: files, and directories with everything below them, that the route takes its settings from.
+    """
     parent, name = posixpath.split(subject.config_path)
     with _files.open_directory(parent) as descriptor:
         config = _files.read_file(descriptor, name)
@@ -298,6 +436,9 @@ def inputs_digest(subject: Subject, expectation: Expectation, demanded: t.Sequen
         "version": _openclaw.installed_version(subject.command) or "",
         "release": os.path.realpath(subject.command[-1]),
         "plugins": _openclaw.plugins_fingerprint(subject.state_dir),
+        # OpenClaw takes keys and settings from it.
+        "environment": list(_contents(posixpath.join(subject.state_dir, ".env"))),
+        "depends_on": [line for path in depends_on for line in _contents(path)],
         "expectation": asdict(expectation),
         "demanded": list(demanded),
     }
@@ -374,5 +515,7 @@ class StoppedService:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        # StartLimitBurst counts this start as well, and a proxy that is left stopped is worse than one that falls over.
+        self._run(["systemctl", "reset-failed", self._unit])
         self._require(["systemctl", "start", self._unit])
         self._require(["systemctl", "stop", f"{self._timer}.timer"])

@@ -15,7 +15,8 @@ description:
   - On request spends a real model request through the proxy, and shows that the same request fails while the proxy is
     stopped.
   - Writes a receipt on the host. A check that needs node is done again only when the configuration, the program, a
-    plugin or the expectation has changed since the receipt; otherwise its result and its time come from there.
+    plugin, the expectation or something in O(depends_on) has changed since the receipt; otherwise its result and its
+    time come from there.
   - Fails when a check fails or could not be done. What could not be checked never counts as passed.
 author:
   - failclosed.openclaw authors (@failclosed)
@@ -73,7 +74,9 @@ options:
     type: int
     default: 3456
   proxy_user:
-    description: The user that must own the proxy's socket. Empty when the proxy is on another machine.
+    description:
+      - The user that must own the proxy's socket. Empty when the proxy is on another machine, whose sockets cannot be
+        seen from here; then O(proxy_liveness_url) is needed.
     type: str
     default: ""
   proxy_liveness_url:
@@ -93,14 +96,22 @@ options:
     default: false
   proxy_stopped:
     description:
-      - Stop the proxy for some seconds and show that the same request fails then. Requests of the gateway's users fail
-        during that time. A timer of systemd starts the proxy again even if this module is killed.
+      - Stop the proxy for some seconds and show that the same request fails then. Needs O(model_run=true), because only
+        a request that works otherwise proves something by failing. Requests of the gateway's users fail during that
+        time. A timer of systemd starts the proxy again even if this module is killed.
     type: bool
     default: false
   always:
     description: Do every check now, whatever the receipt says.
     type: bool
     default: false
+  depends_on:
+    description:
+      - Files, and directories with everything below them, that the route takes its settings from, such as those of the
+        proxy. When one has changed since the receipt, every check is done again.
+    type: list
+    elements: path
+    default: []
   receipt:
     description: Where the receipt is kept.
     type: path
@@ -197,7 +208,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _openclaw, _verification
 
-NODE_CHECKS = ("default-model", "fallbacks", "alias", "model-run", "fails-closed")
+NODE_CHECKS = ("default-model", "fallbacks", "alias", "gateway-route", "model-run", "fails-closed")
+# A gateway under load has been seen to need 7 s for it.
+RELOAD_PATIENCE_SECONDS = 60
+POSITIVE_CONTROL = "model-run"
 
 
 def _lines(checks: t.Iterable[dict[str, t.Any]]) -> str:
@@ -212,7 +226,10 @@ def _expectation(module: AnsibleModule) -> _verification.Expectation:
             proxy_uid = pwd.getpwnam(params["proxy_user"]).pw_uid
         except KeyError:
             if not module.check_mode:
-                module.fail_json(msg=f"proxy_user '{params['proxy_user']}' does not exist on this host.")
+                module.fail_json(
+                    msg=f"proxy_user '{params['proxy_user']}' does not exist on this host. Name the user that runs the"
+                    " proxy here, or leave it empty when the proxy is on another machine."
+                )
             proxy_uid = -1
     return _verification.Expectation(
         provider=params["provider"],
@@ -230,18 +247,32 @@ def _expectation(module: AnsibleModule) -> _verification.Expectation:
 def _node_checks(
     module: AnsibleModule, subject: _verification.Subject, expectation: _verification.Expectation
 ) -> list[_verification.Check]:
-    command_line = _verification.CommandLine(subject, timeout_seconds=module.params["timeout"])
+    params = module.params
+    command_line = _verification.CommandLine(subject, timeout_seconds=params["timeout"])
     checks = _verification.check_models_status(command_line, expectation)
-    if module.params["model_run"]:
+    checks.append(
+        _verification.check_gateway_route(command_line, expectation, patience_seconds=RELOAD_PATIENCE_SECONDS)
+    )
+    if params["model_run"]:
         checks.append(_verification.check_model_run(command_line, expectation))
-    if module.params["proxy_stopped"]:
+    if params["proxy_stopped"]:
+        if any(check.id == POSITIVE_CONTROL and check.result != _verification.PASSED for check in checks):
+            return [
+                *checks,
+                _verification.Check(
+                    "fails-closed",
+                    _verification.UNKNOWN,
+                    "not tried: a request that fails with the proxy running proves nothing when it is stopped",
+                    "Put the request right first.",
+                ),
+            ]
 
         def run(command: list[str]) -> tuple[int, str, str]:
             return t.cast("tuple[int, str, str]", module.run_command(command))
 
-        seconds = module.params["timeout"] + 60
-        with _verification.StoppedService(module.params["proxy_service"], run, restore_seconds=seconds):
-            checks.append(_verification.check_model_run_fails(command_line))
+        seconds = params["timeout"] + 60
+        stopped = _verification.StoppedService(params["proxy_service"], run, restore_seconds=seconds)
+        checks += _verification.check_fails_closed(command_line, stopped)
     return checks
 
 
@@ -261,13 +292,12 @@ def _verify(module: AnsibleModule, expectation: _verification.Expectation) -> tu
     subject = _verification.Subject(tuple(params["command"]), account, config_path, params["state_dir"])
     report.versions["openclaw"] = _openclaw.installed_version(subject.command) or "unknown"
     report.checks = [
-        _verification.check_gateway_ready(expectation),
-        _verification.check_proxy_owner(expectation),
-        _verification.check_proxy_alive(expectation),
+        _verification.check_gateway_ready(expectation, account.uid),
+        *_verification.check_proxy(expectation),
     ]
     demanded = [name for name in ("model_run", "proxy_stopped") if params[name]]
     try:
-        report.inputs = _verification.inputs_digest(subject, expectation, demanded)
+        report.inputs = _verification.inputs_digest(subject, expectation, demanded, params["depends_on"])
     except FileNotFoundError:
         if not module.check_mode:
             raise
@@ -291,7 +321,7 @@ def _verify(module: AnsibleModule, expectation: _verification.Expectation) -> tu
     else:
         report.checks += _node_checks(module, subject, expectation)
         report.proved_at = _verification.now()
-        after = _verification.inputs_digest(subject, expectation, demanded)
+        after = _verification.inputs_digest(subject, expectation, demanded, params["depends_on"])
         if after != report.inputs:
             report.checks.append(
                 _verification.Check(
@@ -328,12 +358,23 @@ def main() -> None:
             "model_run": {"type": "bool", "default": False},
             "proxy_stopped": {"type": "bool", "default": False},
             "always": {"type": "bool", "default": False},
+            "depends_on": {"type": "list", "elements": "path", "default": []},
             "receipt": {"type": "path", "default": "/var/lib/failclosed-openclaw/receipt.json"},
             "timeout": {"type": "int", "default": 180},
         },
         required_if=[("proxy_stopped", True, ["proxy_service"])],
         supports_check_mode=True,
     )
+    if module.params["proxy_stopped"] and not module.params["model_run"]:
+        module.fail_json(
+            msg="proxy_stopped is true and model_run is false: that a request fails with the proxy stopped proves"
+            " nothing unless it works with the proxy running. Set model_run (openclaw_verify_model_run) to true, too."
+        )
+    if module.params["proxy_stopped"] and not module.params["proxy_user"]:
+        module.fail_json(
+            msg="proxy_stopped is true and proxy_user is empty: the proxy is on another machine and cannot be stopped"
+            " from here. Set proxy_stopped (openclaw_verify_proxy_stopped) to false for this host."
+        )
     try:
         expectation = _expectation(module)
         report, changed = _verify(module, expectation)

@@ -101,12 +101,16 @@ options:
         description: Make a new secret although there is one.
         type: bool
         default: false
-      content:
-        description: The secret itself.
-        type: str
       copy_of:
         description: Path of a file on the host whose content this file shall have.
         type: path
+  contents:
+    description:
+      - Path of a file in O(secrets) to the secret that it shall hold.
+      - An option of its own, so that Ansible writes nothing of it into the host's log. Inside of a list a secret with a
+        backslash or quotes would appear there in Python's notation, in which Ansible does not find it to mask it.
+    type: dict
+    default: {}
 seealso:
   - module: failclosed.openclaw.service_unit
 """
@@ -134,7 +138,8 @@ EXAMPLES = r"""
       - path: /etc/openclaw-proxy/credentials/upstream-key
         owner: root
         group: root
-        content: "{{ vault_upstream_key }}"
+    contents:
+      /etc/openclaw-proxy/credentials/upstream-key: "{{ vault_upstream_key }}"
 
 - name: Give the gateway its copy of the key that the proxy asks for
   failclosed.openclaw.service_account:
@@ -166,8 +171,8 @@ generated:
   sample: [/etc/openclaw/credentials/gateway-token]
 replaced:
   description:
-    - Paths of the secrets that took the place of another content, or would in check mode. Who has read one of them before
-      still uses the old one.
+    - Paths of the secrets that took the place of another content, or would in check mode. Who has read one of them
+      before still uses the old one.
   type: list
   elements: str
   returned: success
@@ -203,19 +208,21 @@ def _owner(module: AnsibleModule, options: dict[str, t.Any], which: str) -> str:
 def _secret(module: AnsibleModule, options: dict[str, t.Any]) -> _account.Secret:
     path = options["path"]
     present = options["state"] == "present"
-    sources = [name for name in ("generate", "content", "copy_of") if options[name] is not None]
+    content = module.params["contents"].get(path)
+    sources = [name for name in ("generate", "copy_of") if options[name] is not None]
+    sources += ["contents"] if content is not None else []
     if present and len(sources) != 1:
         module.fail_json(
-            msg=f"secrets: {path} has {' and '.join(sources) or 'no source'}: give exactly one of generate, content and"
-            " copy_of."
+            msg=f"secrets: {path} has {' and '.join(sources) or 'no source'}: give exactly one of generate, copy_of and"
+            " a member of contents."
         )
     minimum = _account.MINIMUM_GENERATED_BYTES
     if options["generate"] is not None and options["generate"] < minimum:
         module.fail_json(
             msg=f"secrets: {path} has generate: {options['generate']}; less than {minimum} bytes can be guessed."
         )
-    if options["content"] is not None and not options["content"]:
-        module.fail_json(msg=f"secrets: the content for {path} is empty; give the secret, or state: absent.")
+    if content is not None and not str(content):
+        module.fail_json(msg=f"contents: the secret for {path} is empty; give the secret, or state: absent.")
     return _account.Secret(
         path=path,
         owner=_owner(module, options, "owner"),
@@ -223,7 +230,7 @@ def _secret(module: AnsibleModule, options: dict[str, t.Any]) -> _account.Secret
         mode=_mode(module, path, options["mode"]),
         generate=options["generate"],
         prefix=options["prefix"],
-        content=options["content"],
+        content=None if content is None else str(content),
         copy_of=options["copy_of"],
         rotate=options["rotate"],
         present=present,
@@ -260,15 +267,13 @@ def main() -> None:
                     "generate": {"type": "int"},
                     "prefix": {"type": "str", "default": ""},
                     "rotate": {"type": "bool", "default": False},
-                    "content": {"type": "str", "no_log": True},
                     "copy_of": {"type": "path"},
                 },
             },
+            "contents": {"type": "dict", "default": {}, "no_log": True},
         },
         required_by={"name": ["home"], "home": ["name"]},
         supports_check_mode=True,
-        # The host's log shows a list as Python writes it, with escapes that hide a secret from the masking by text.
-        no_log=True,
     )
     name = module.params["name"]
     account = None
@@ -284,6 +289,9 @@ def main() -> None:
         for options in module.params["directories"]
     ]
     secrets = [_secret(module, options) for options in module.params["secrets"]]
+    unknown = sorted(set(module.params["contents"]) - {options["path"] for options in module.params["secrets"]})
+    if unknown:
+        module.fail_json(msg=f"contents: {unknown[0]} is no path of a file in secrets; name it there, or correct it.")
 
     def run(command: list[str]) -> tuple[int, str, str]:
         return t.cast("tuple[int, str, str]", module.run_command(command))

@@ -236,8 +236,6 @@ def main() -> None:
         },
         required_if=[("state", "started", ["content"])],
         supports_check_mode=True,
-        # Whole files are of no use in the host's log, and some of them are not to be shown.
-        no_log=True,
     )
     name = module.params["name"]
 

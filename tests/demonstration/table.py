@@ -23,6 +23,7 @@ ROWS = (
     ("default model", "default-model"),
     ("fallbacks", "fallbacks"),
     ("alias", "alias"),
+    ("the running gateway uses this route", "gateway-route"),
     ("a real request is answered through the proxy", "model-run"),
     ("with the proxy stopped it fails", "fails-closed"),
 )

@@ -26,9 +26,9 @@ sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
 
 missing=()
 usable_python >/dev/null || missing+=(python3 python3-venv)
-for program in git openssl; do
-  command -v "$program" >/dev/null || missing+=("$program")
-done
+command -v git >/dev/null || missing+=(git)
+command -v openssl >/dev/null || missing+=(openssl)
+command -v ps >/dev/null || missing+=(procps)
 if ((${#missing[@]})); then
   if ! command -v apt-get >/dev/null || ((EUID != 0)); then
     echo "These Debian packages are missing: ${missing[*]}. Install them, or run this as root on Debian 12 or 13."

@@ -100,12 +100,60 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["openclaw_provider_fallbacks", "openclaw_provider_fail_closed: false"],
     ),
     "url-with-a-password": (
-        {"openclaw_provider_base_url": "http://user:secret@127.0.0.1:3456"},
-        ["openclaw_provider_base_url", "without credentials"],
+        {"openclaw_provider_base_url": "http://user:canary-7c1e@127.0.0.1:3456"},
+        ["openclaw_provider_base_url is 'http://***@127.0.0.1:3456'", "without credentials"],
     ),
     "url-port": (
         {"openclaw_provider_base_url": "http://127.0.0.1:70000"},
         ["openclaw_provider_base_url", "out of range"],
+    ),
+    "model-with-a-route-of-its-own": (
+        {"openclaw_provider_models": [{"id": "claude-opus-4.6", "baseUrl": "https://api.example.com"}]},
+        ["openclaw_provider_models", "claude-opus-4.6 a baseUrl", "openclaw_provider_fail_closed: false"],
+    ),
+    "upstream-with-a-password": (
+        {"openclaw_proxy_upstream_url": "https://user:canary-7c1e@api.example.com"},
+        ["openclaw_proxy_upstream_url is 'https://***@api.example.com'", "openclaw_proxy_upstream_api_key"],
+    ),
+    "credential-with-a-path": (
+        {"openclaw_proxy_credential_values": {"../key": "canary-7c1e"}},
+        ['openclaw_proxy_credential_values names "../key"', "Choose another name"],
+    ),
+    "credential-of-the-roles-own": (
+        {"openclaw_proxy_credential_values": {"inbound-key": "canary-7c1e"}},
+        ["openclaw_proxy_credential_values names", "inbound-key is made by this role"],
+    ),
+    "credential-without-a-value": (
+        {
+            "openclaw_proxy_implementation": "custom",
+            "openclaw_proxy_command": ["/usr/bin/proxy"],
+            "openclaw_proxy_credentials": {"my-key": "MY_KEY"},
+        },
+        ["openclaw_proxy_credentials hands over my-key", "openclaw_proxy_credential_values has no value"],
+    ),
+    "credential-that-is-empty": (
+        {"openclaw_proxy_credential_values": {"my-key": ""}},
+        ["openclaw_proxy_credential_values has no value for my-key"],
+    ),
+    "loopback-through-a-forward-proxy": (
+        {"openclaw_gateway_environment": {"no_proxy": ".example.com"}},
+        ["openclaw_gateway_environment sets no_proxy", "openclaw_gateway_no_proxy"],
+    ),
+    "environment-with-a-line-break": (
+        {"openclaw_gateway_environment": {"LANGUAGE": "de\nUser=root"}},
+        ["openclaw_gateway_environment (LANGUAGE)", "line break"],
+    ),
+    "proof-without-a-positive-control": (
+        {"openclaw_verify_proxy_stopped": True},
+        ["openclaw_verify_proxy_stopped is true", "Set openclaw_verify_model_run to true"],
+    ),
+    "proof-that-stops-another-machines-proxy": (
+        {
+            "openclaw_verify_model_run": True,
+            "openclaw_verify_proxy_stopped": True,
+            "openclaw_proxy_host": "proxy.example.com",
+        },
+        ["http://proxy.example.com:3456 is not on this host's loopback", "openclaw_verify_proxy_stopped to false"],
     ),
     "other-system": (
         {"openclaw_host_info": {**HOST, "os_id": "fedora", "os_version": "43", "os_name": "Fedora Linux 43"}},
@@ -157,7 +205,7 @@ def run_playbook(directory: Path, play: list[dict[str, Any]], hosts: dict[str, d
 
 
 def preflight() -> list[dict[str, Any]]:
-    roles = ("openclaw_gateway", "openclaw_proxy", "openclaw_provider")
+    roles = ("openclaw_gateway", "openclaw_proxy", "openclaw_provider", "openclaw_verify")
     tasks = [
         {
             "name": f"Check {role}",
@@ -197,6 +245,28 @@ def test_message_names_the_variable_and_the_remedy(messages: dict[str, str], nam
 def test_good_variables_pass(messages: dict[str, str]) -> None:
     assert "nothing-wrong" not in messages
     assert re.search(r"^nothing-wrong\s+: ok=\d+ .*failed=0", messages["output"], re.MULTILINE)
+
+
+def test_adopting_can_be_said_on_the_command_line(tmp_path: Path) -> None:
+    # -e NAME=false gives a text, and a text that is not empty counts as true.
+    play = [
+        {
+            "name": "Adopt",
+            "hosts": "openclaw",
+            "gather_facts": False,
+            "roles": [{"role": "failclosed.openclaw.openclaw_gateway"}],
+        }
+    ]
+    host = {"openclaw_host_info": HOST, "openclaw_gateway_manage": "false", "openclaw_gateway_user": "fc-absent"}
+    result = run_playbook(tmp_path, play, {"adopted": host})
+    assert "this host has no such user" in messages_by_host(result["output"])["adopted"], result["output"]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/templates/*.json.j2")), ids=lambda path: path.name)
+def test_text_in_json_does_not_begin_with_a_brace(path: Path) -> None:
+    # ansible-core 2.18 makes a dictionary of it, which from_json then refuses.
+    text = re.sub(r"^(\{[%#].*[%#]\}\n)*", "", path.read_text())
+    assert text.startswith("\n{")
 
 
 def test_no_secret_is_printed(messages: dict[str, str]) -> None:

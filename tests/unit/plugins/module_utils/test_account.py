@@ -90,6 +90,19 @@ def test_user_with_another_home_is_corrected() -> None:
     assert run.seen == [["usermod", "--home", "/elsewhere", "--shell", found.pw_shell, "daemon"]]
 
 
+def test_copy_of_a_file_in_a_missing_directory_names_that_file(tmp_path: Path) -> None:
+    missing = tmp_path / "elsewhere/key"
+    with pytest.raises(_account.AccountError, match=f"^{missing}: does not exist or is empty"):
+        converge(secrets=[secret(tmp_path / "copy", copy_of=str(missing))])
+
+
+def test_secret_that_replaces_another_is_reported(tmp_path: Path) -> None:
+    assert converge(secrets=[secret(tmp_path / "key", content="one")]).replaced == []
+    assert converge(secrets=[secret(tmp_path / "key", content="two")], check_mode=True).replaced == [f"{tmp_path}/key"]
+    assert converge(secrets=[secret(tmp_path / "key", content="two")]).replaced == [f"{tmp_path}/key"]
+    assert converge(secrets=[secret(tmp_path / "key", content="two")]).replaced == []
+
+
 def test_root_is_refused_as_a_service_account() -> None:
     with pytest.raises(_account.AccountError, match="uid 0"):
         converge(account=_account.Account("root", "/root", "/bin/bash"))
@@ -175,7 +188,7 @@ def test_copy_follows_its_source(tmp_path: Path) -> None:
 
 def test_copy_of_a_missing_file_is_an_error_but_predicted_in_check_mode(tmp_path: Path) -> None:
     copy = secret(tmp_path / "copy", copy_of=str(tmp_path / "source"))
-    with pytest.raises(_account.AccountError, match="does not exist, so"):
+    with pytest.raises(_account.AccountError, match="does not exist or is empty, so"):
         converge(secrets=[copy])
     assert converge(secrets=[copy], check_mode=True).changed
 

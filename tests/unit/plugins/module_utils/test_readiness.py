@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -18,6 +21,7 @@ ANSWERS = {
     "/lying": (200, b'{"ready": false}'),
     "/text": (200, b"OK"),
     "/list": (200, b"[true]"),
+    "/ready?deep=1": (200, b'{"ready": true}'),
 }
 
 
@@ -69,9 +73,34 @@ def test_closed_port_is_not_ready() -> None:
     assert not readiness.ok and readiness.detail.startswith("no answer: ConnectionRefusedError")
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1/readyz", "127.0.0.1:18789", "http:///readyz"])
+def test_answer_that_drips_in_ends_at_the_limit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def drip() -> None:
+            connected, _address = server.accept()
+            with connected:
+                connected.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+                with suppress(OSError):
+                    while not ended.wait(0.05):
+                        connected.sendall(b" ")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        began = time.monotonic()
+        readiness = _readiness.probe(f"http://127.0.0.1:{server.getsockname()[1]}/", json_key="ready", timeout=0.5)
+        assert not readiness.ok and time.monotonic() - began < 10
+        ended.set()
+        thread.join()
+
+
+def test_query_is_sent(address: str) -> None:
+    assert _readiness.probe(f"{address}/ready?deep=1", json_key="ready").ok
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/readyz", "127.0.0.1:18789", "http:///readyz"])
 def test_other_addresses_are_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="is not a http:// URL"):
+    with pytest.raises(ValueError, match="is not a http:// or https:// URL"):
         _readiness.probe(url)
 
 

@@ -124,7 +124,13 @@ def test_check_mode_predicts_and_touches_nothing(tmp_path: Path, unit_directory:
 def test_changed_input_restarts(tmp_path: Path) -> None:
     systemctl = settled(tmp_path, inputs=("digest-1",))
     outcome = _service_unit.converge(service(inputs=("digest-2",)), run=systemctl, check_mode=False)
-    assert systemctl.calls == ["show", "daemon-reload", "restart fc-test.service", "show"]
+    assert systemctl.calls == [
+        "show",
+        "daemon-reload",
+        "reset-failed fc-test.service",
+        "restart fc-test.service",
+        "show",
+    ]
     assert outcome.action == "restart"
 
 
@@ -167,7 +173,13 @@ def test_loaded_unit_older_than_its_file_is_reloaded_and_restarted(tmp_path: Pat
     systemctl = settled(tmp_path)
     systemctl.properties["NeedDaemonReload"] = "yes"
     outcome = _service_unit.converge(service(), run=systemctl, check_mode=False)
-    assert systemctl.calls == ["show", "daemon-reload", "restart fc-test.service", "show"]
+    assert systemctl.calls == [
+        "show",
+        "daemon-reload",
+        "reset-failed fc-test.service",
+        "restart fc-test.service",
+        "show",
+    ]
     assert outcome.reasons == ["the loaded unit is older than its file"]
 
 
@@ -176,6 +188,14 @@ def test_failed_service_is_reset_before_the_start(tmp_path: Path) -> None:
     systemctl.properties["ActiveState"] = "failed"
     _service_unit.converge(service(), run=systemctl, check_mode=False)
     assert systemctl.calls == ["show", "reset-failed fc-test.service", "start fc-test.service", "show"]
+
+
+def test_service_that_falls_over_again_and_again_is_not_taken_for_running(tmp_path: Path) -> None:
+    systemctl = settled(tmp_path)
+    systemctl.properties.update(ActiveState="activating", SubState="auto-restart")
+    outcome = _service_unit.converge(service(), run=systemctl, check_mode=False)
+    assert systemctl.calls == ["show", "reset-failed fc-test.service", "start fc-test.service", "show"]
+    assert outcome.changed and outcome.reasons == ["it was activating"]
 
 
 def test_failed_start_reports_what_the_service_said(tmp_path: Path) -> None:

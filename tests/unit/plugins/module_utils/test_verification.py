@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +68,7 @@ def test_only_the_proxys_user_may_listen(
 ) -> None:
     found = [_listening.Listener(address, 3456, uid) for address, uid in listeners]
     monkeypatch.setattr(_listening, "listeners", lambda _port: found)
-    assert _verification.check_proxy_owner(EXPECTATION).result == result
+    assert _verification.check_proxy_owner(EXPECTATION, 998).result == result
 
 
 def test_unreadable_table_is_unknown_and_not_passed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +76,7 @@ def test_unreadable_table_is_unknown_and_not_passed(monkeypatch: pytest.MonkeyPa
         raise PermissionError("no")
 
     monkeypatch.setattr(_listening, "listeners", refuse)
-    assert _verification.check_proxy_owner(EXPECTATION).result == "unknown"
+    assert _verification.check_proxy_owner(EXPECTATION, 998).result == "unknown"
 
 
 def test_report_with_an_unknown_check_has_not_passed() -> None:
@@ -154,8 +156,36 @@ def test_inputs_digest_follows_the_config_and_the_expectation(tmp_path: Path) ->
     first = _verification.inputs_digest(subject, EXPECTATION, [])
     assert _verification.inputs_digest(subject, EXPECTATION, []) == first
     assert _verification.inputs_digest(subject, EXPECTATION, ["model_run"]) != first
+    (tmp_path / ".env").write_text("ANTHROPIC_API_KEY=x")
+    assert _verification.inputs_digest(subject, EXPECTATION, []) != first
+    (tmp_path / ".env").unlink()
     config.write_text("{ }")
     assert _verification.inputs_digest(subject, EXPECTATION, []) != first
+
+
+def test_inputs_digest_follows_the_settings_and_keys_of_the_proxy(tmp_path: Path) -> None:
+    (tmp_path / "openclaw.json").write_text("{}")
+    key = tmp_path / "proxy/credentials/upstream-key"
+    key.parent.mkdir(parents=True)
+    key.write_text("one")
+    found = pwd.getpwuid(os.geteuid())
+    account = _openclaw.Account(found.pw_name, found.pw_uid, found.pw_gid, (), found.pw_dir)
+    subject = _verification.Subject(
+        ("/bin/node", "/bin/openclaw.mjs"), account, str(tmp_path / "openclaw.json"), str(tmp_path)
+    )
+    depends_on = [str(tmp_path / "proxy"), str(tmp_path / "absent.service")]
+
+    def digest() -> str:
+        return _verification.inputs_digest(subject, EXPECTATION, [], depends_on)
+
+    first = digest()
+    assert digest() == first
+    key.write_text("two")
+    assert digest() != first
+    key.write_text("one")
+    assert digest() == first
+    (tmp_path / "absent.service").touch()
+    assert digest() != first
 
 
 class Systemctl:
@@ -165,7 +195,7 @@ class Systemctl:
 
     def __call__(self, command: list[str]) -> tuple[int, str, str]:
         self.seen.append(" ".join(command))
-        return (1, "", "no") if self._failing and self._failing in self.seen[-1] else (0, "", "")
+        return (1, "", "no") if self._failing and self.seen[-1].startswith(self._failing) else (0, "", "")
 
 
 def test_stopped_service_is_started_again_whatever_happens() -> None:
@@ -178,6 +208,7 @@ def test_stopped_service_is_started_again_whatever_happens() -> None:
             " systemctl start openclaw-proxy.service"
         ),
         "systemctl stop openclaw-proxy.service",
+        "systemctl reset-failed openclaw-proxy.service",
         "systemctl start openclaw-proxy.service",
         "systemctl stop failclosed-restore-openclaw-proxy.timer",
     ]
@@ -192,8 +223,103 @@ def test_without_the_timer_nothing_is_stopped() -> None:
 
 def test_gateway_and_proxy_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_readiness, "probe", lambda *_a, **_k: _readiness.Readiness(False, "HTTP status 503"))
-    assert _verification.check_gateway_ready(EXPECTATION).result == "failed"
+    monkeypatch.setattr(_listening, "listeners", lambda _port: [_listening.Listener("127.0.0.1", 18789, 997)])
+    assert _verification.check_gateway_ready(EXPECTATION, 997).result == "failed"
     assert _verification.check_proxy_alive(EXPECTATION).result == "failed"
     monkeypatch.setattr(_readiness, "probe", lambda *_a, **_k: _readiness.Readiness(True, "fine"))
-    assert _verification.check_gateway_ready(EXPECTATION).result == "passed"
+    assert _verification.check_gateway_ready(EXPECTATION, 997).result == "passed"
     assert _verification.check_proxy_alive(EXPECTATION).result == "passed"
+    squatted = _verification.check_gateway_ready(EXPECTATION, 1000)
+    assert squatted.result == "failed" and "uid 997 listens at 127.0.0.1:18789" in squatted.detail
+
+
+@pytest.mark.parametrize(
+    ("uid", "url", "expected"),
+    [
+        (998, "http://127.0.0.1:3456/health", {"proxy-owner": "passed", "proxy-alive": "passed"}),
+        (998, "", {"proxy-owner": "passed"}),
+        (None, "https://proxy.example/health", {"proxy-alive": "passed"}),
+        (None, "", {"proxy-alive": "unknown"}),
+    ],
+)
+def test_what_was_not_looked_at_has_not_passed(
+    monkeypatch: pytest.MonkeyPatch, uid: int | None, url: str, expected: dict[str, str]
+) -> None:
+    monkeypatch.setattr(_listening, "listeners", lambda _port: [_listening.Listener("127.0.0.1", 3456, 998)])
+    monkeypatch.setattr(_readiness, "probe", lambda *_a, **_k: _readiness.Readiness(True, "fine"))
+    checks = _verification.check_proxy(replace(EXPECTATION, proxy_uid=uid, proxy_liveness_url=url))
+    assert {check.id: check.result for check in checks} == expected
+    assert all(check.remedy for check in checks if check.result != "passed")
+
+
+def test_proxy_that_does_not_come_back_is_a_failed_check() -> None:
+    stopped = _verification.StoppedService(
+        "openclaw-proxy", Systemctl(failing="systemctl start openclaw"), restore_seconds=9
+    )
+    checks = _verification.check_fails_closed(FakeCommandLine(RUN, REFUSED), stopped)  # type: ignore[arg-type]
+    assert [(check.id, check.result) for check in checks] == [
+        ("fails-closed", "passed"),
+        ("proxy-started-again", "failed"),
+    ]
+
+
+def test_proxy_that_cannot_be_stopped_is_unknown() -> None:
+    stopped = _verification.StoppedService("openclaw-proxy", Systemctl(failing="systemctl stop"), restore_seconds=9)
+    checks = _verification.check_fails_closed(FakeCommandLine(RUN, REFUSED), stopped)  # type: ignore[arg-type]
+    assert [(check.id, check.result) for check in checks] == [("fails-closed", "unknown")]
+
+
+AGENTS_LIST = ("gateway", "call", "agents.list", "--json")
+OTHER = "anthropic/claude-opus-5"
+
+
+@pytest.mark.parametrize(
+    ("agents", "result"),
+    [
+        ([{"id": "main", "model": {"primary": MODEL}}], "passed"),
+        ([{"id": "main", "model": {"primary": MODEL, "fallbacks": []}}], "passed"),
+        ([{"id": "main", "model": {"primary": OTHER}}], "failed"),
+        ([{"id": "main", "model": {"primary": MODEL, "fallbacks": [OTHER]}}], "failed"),
+        ([{"id": "main"}], "failed"),
+        ([{"id": "main", "model": {"primary": MODEL}}, {"id": "ops", "model": {"primary": OTHER}}], "failed"),
+        (
+            [{"id": "main", "model": {"primary": MODEL}}, {"id": "ops", "model": {"primary": f"{MODEL}-b"}}],
+            "passed",
+        ),
+        ([], "unknown"),
+    ],
+)
+def test_the_running_gateway_is_judged(agents: list[dict[str, object]], result: str) -> None:
+    document = {"defaultId": "main", "agents": agents}
+    assert _verification.judge_agents(document, EXPECTATION).result == result
+    answer = _openclaw.Completed(0, json.dumps(document), "")
+    command_line = FakeCommandLine(AGENTS_LIST, answer)
+    check = _verification.check_gateway_route(command_line, EXPECTATION, patience_seconds=0)  # type: ignore[arg-type]
+    assert check.result == result and check.id == "gateway-route"
+
+
+def test_a_gateway_that_still_reloads_gets_time() -> None:
+    answers = iter(
+        _openclaw.Completed(
+            0, json.dumps({"defaultId": "main", "agents": [{"id": "main", "model": {"primary": model}}]}), ""
+        )
+        for model in (OTHER, OTHER, MODEL)
+    )
+
+    class Reloading:
+        def run(self, *_arguments: str) -> _openclaw.Completed:
+            return next(answers)
+
+    check = _verification.check_gateway_route(
+        Reloading(),  # type: ignore[arg-type]
+        EXPECTATION,
+        patience_seconds=30,
+        pause_seconds=0,
+    )
+    assert check.result == "passed" and next(answers, None) is None
+
+
+def test_a_gateway_that_does_not_answer_is_unknown() -> None:
+    command_line = FakeCommandLine(AGENTS_LIST, _openclaw.Completed(1, "", "refused"))
+    check = _verification.check_gateway_route(command_line, EXPECTATION, patience_seconds=0)  # type: ignore[arg-type]
+    assert check.result == "unknown" and "exit status 1" in check.detail
