@@ -20,6 +20,8 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import _files
 
 MAXIMUM_SECRET_BYTES = 65536
 MINIMUM_GENERATED_BYTES = 16
+# useradd --system stays below; Debian Policy 9.2.2.
+FIRST_LOGIN_UID = 1000
 
 
 class AccountError(Exception):
@@ -133,6 +135,11 @@ def converge_account(account: Account, outcome: Outcome, *, run: RunCommand, che
         return
     if found.pw_uid == 0:
         raise AccountError(f"user {account.name} is uid 0; a service needs an account of its own: choose another name")
+    if found.pw_uid >= FIRST_LOGIN_UID:
+        raise AccountError(
+            f"user {account.name} is there already, with uid {found.pw_uid}: that is a person's account, whose home and"
+            " shell are not changed here. Choose another name for the service"
+        )
     if found.pw_dir != account.home or found.pw_shell != account.shell:
         outcome.note(
             f"user {account.name}, home {found.pw_dir}, shell {found.pw_shell}",

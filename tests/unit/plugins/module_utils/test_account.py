@@ -108,6 +108,15 @@ def test_root_is_refused_as_a_service_account() -> None:
         converge(account=_account.Account("root", "/root", "/bin/bash"))
 
 
+def test_a_persons_account_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    person = pwd.struct_passwd(("openclaw", "x", 1000, 1000, "", "/home/openclaw", "/bin/bash"))
+    monkeypatch.setattr(pwd, "getpwnam", lambda _name: person)
+    run = Commands()
+    with pytest.raises(_account.AccountError, match="uid 1000: that is a person's account"):
+        converge(account=_account.Account("openclaw", "/var/lib/openclaw"), run=run)
+    assert run.seen == []
+
+
 def test_directory_is_created_with_mode_and_parents_then_left_alone(tmp_path: Path) -> None:
     wanted = _account.Directory(str(tmp_path / "a/b/c"), OWNER, GROUP, 0o700)
     assert converge(directories=[wanted]).changed
