@@ -354,3 +354,36 @@ def test_one_wrong_host_stops_site_before_anything_changes_on_any(tmp_path: Path
     assert completed.returncode != 0
     assert "openclaw_provider_models is []" in completed.stdout
     assert "Bring the hosts onto the proxy-only route" not in completed.stdout
+
+
+@pytest.mark.parametrize(("serial", "reached"), [(None, {"canary"}), (["100%"], {"canary", "second"})])
+def test_a_host_that_fails_in_its_wave_ends_the_rollout(
+    tmp_path: Path, serial: list[str] | None, reached: set[str]
+) -> None:
+    # Nobody by this name is found in the wave only, and both hosts would fail: the larger wave is the positive control.
+    host = {**LOCAL, **KEY, "openclaw_gateway_manage": False, "openclaw_gateway_user": "fc-absent"}
+    variables = {"openclaw_rollout_serial": serial} if serial else {}
+    group = {"hosts": {"canary": host, "second": host}, "vars": variables}
+    (tmp_path / "inventory.json").write_text(json.dumps({"openclaw": group}))
+    completed = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "--check",
+            "-i",
+            str(tmp_path / "inventory.json"),
+            "-e",
+            json.dumps({"openclaw_host_info": HOST, "ansible_become": False}),
+            str(ROOT / "site.yml"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+    )
+    assert completed.returncode != 0
+    _preflight, _play, waves = completed.stdout.partition(
+        "PLAY [Bring the hosts onto the proxy-only route, wave by wave]"
+    )
+    assert "PLAY [" not in waves
+    assert set(re.findall(r"^fatal: \[([^]]+)\]", waves, re.MULTILINE)) == reached
