@@ -1,0 +1,654 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection failclosed.openclaw: not for use from outside it.
+
+"""Where the model requests of one ``openclaw.json`` go. Pure: a value in, routes out.
+
+Measured on OpenClaw 2026.9.6. What is set decides, not what would work today: a fallback that lacks its key is a
+way around the proxy as soon as somebody adds the key.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Union
+from urllib.parse import urlsplit
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _config_path, _redact
+from ansible_collections.failclosed.openclaw.plugins.module_utils._route_map import (
+    BY_ID,
+    CLAUDE_PROVIDERS,
+    CLAUDE_RESELLERS,
+    CODE,
+    CREDENTIAL_VARIABLES,
+    ENDPOINT,
+    LOCAL_VENDORS,
+    MODEL,
+    OFF,
+    OTHER_VENDORS,
+    OWN_RUNTIMES,
+    PIN,
+    REMOVE,
+    ROUTES,
+    RUNTIME,
+    SWITCH,
+    VENDOR,
+    Route,
+)
+
+Path = tuple[Union[str, int], ...]
+
+PROXY = "proxy"
+OTHER = "other"
+BYPASS = "bypass"
+UNKNOWN = "unknown"
+
+_CLAUDE = re.compile(r"claude|anthropic", re.IGNORECASE)
+_OTHER_MODEL = re.compile(
+    r"(?:^|[/.:_-])(?:gpt|chatgpt|o[1-9]|codex|gemini|gemma|grok|llama|mistral|mixtral|codestral|qwen|deepseek|kimi|glm"
+    r"|minimax|phi|nova|titan|command|whisper|dall-e|sora|veo|imagen|flux|tts|text-embedding)",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(r"\$\{[A-Z_][A-Z0-9_]*\}")
+_MODEL_KEY = re.compile(r"model", re.IGNORECASE)
+_PROVIDER_KEY = re.compile(r"provider$", re.IGNORECASE)
+_DIRECT_HOSTS = ("anthropic.com", "claude.ai", "claude.com")
+_RESELLER_HOSTS = ("openrouter.ai", "amazonaws.com", "githubcopilot.com", "googleapis.com", "azure.com")
+_CREDENTIAL_NAME = re.compile(r"\$\{(ANTHROPIC_[A-Z_]*|CLAUDE_[A-Z_]*)\}")
+_DIRECT_KEY = re.compile(r"\bsk-ant-[A-Za-z0-9_-]+")
+
+
+class Edit(NamedTuple):
+    """A change that closes a route. ``value`` None removes what is at the path."""
+
+    path: Path
+    value: Any
+
+
+class Hit(NamedTuple):
+    """A route that is open, or of which nobody can tell.
+
+    ``id``: of the route map. ``path``: where, for people and exceptions; never a secret. ``detail``: one line.
+    ``edits``: what closes it in ``openclaw.json``. ``by_default``: whether that is done without being asked for.
+    """
+
+    id: str
+    path: str
+    resolves_to: str
+    detail: str
+    edits: tuple[Edit, ...] = ()
+    by_default: bool = False
+
+
+def matches(pattern: str, tree: Any) -> Iterator[tuple[Path, Any]]:
+    """Every place of a tree that fits a pattern of the route map, with its value."""
+
+    def walk(parts: tuple[str, ...], node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+        if not parts:
+            yield path, node
+            return
+        part, rest = parts[0], parts[1:]
+        if part == "[]":
+            if isinstance(node, list):
+                for index, member in enumerate(node):
+                    yield from walk(rest, member, (*path, index))
+        elif isinstance(node, Mapping):
+            if part == "*":
+                for key, member in node.items():
+                    yield from walk(rest, member, (*path, key))
+            elif part in node:
+                yield from walk(rest, node[part], (*path, part))
+
+    return walk(tuple(pattern.replace("[]", ".[]").split(".")), tree, ())
+
+
+def shown(path: Path) -> str:
+    """A path in OpenClaw's notation, without what has the shape of a secret."""
+    return _redact.scrub(_config_path.format(path))
+
+
+def named(text: Any) -> str:
+    """A model reference, name or address as a finding may show it: without credentials, and not endless."""
+    scrubbed = _redact.scrub(str(text))
+    return scrubbed if len(scrubbed) <= 120 else f"{scrubbed[:117]}..."
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+class Address(NamedTuple):
+    """Host (lower case, without brackets) and port of an address."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def address_of(url: Any) -> Address | None:
+    """Host and port of an http or https address; None when it is none."""
+    if not isinstance(url, str):
+        return None
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
+        return None
+    return Address(parts.hostname.lower(), port or (443 if parts.scheme in ("https", "wss") else 80))
+
+
+def _is_below(host: str, domains: tuple[str, ...]) -> bool:
+    return any(host == domain or host.endswith("." + domain) for domain in domains)
+
+
+class Routes:
+    """The routes of one configuration.
+
+    ``config``: the value of ``openclaw.json`` with includes resolved. ``provider``: the id of the proxy's provider.
+    ``base_url``: where the proxy is; None accepts any address of this machine's loopback.
+    """
+
+    def __init__(self, config: Any, *, provider: str, base_url: str | None = None) -> None:
+        self.config: Mapping[str, Any] = _object(config)
+        self.provider = provider
+        self.proxy = address_of(base_url) if base_url else None
+        self.providers = _object(_object(self.config.get("models")).get("providers"))
+        self.defaults = _object(_object(self.config.get("agents")).get("defaults"))
+        self.aliases = self._aliases()
+        self.default_model = self._default_model()
+
+    # What a reference leads to
+
+    def _aliases(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for pattern in BY_ID["alias"].paths:
+            for path, alias in matches(pattern, self.config):
+                if isinstance(alias, str) and isinstance(path[-2], str):
+                    found.setdefault(alias.strip().lower(), path[-2])
+        return found
+
+    def _default_model(self) -> str:
+        """The reference to pin other routes to: the default model if it is the proxy's, else its first model."""
+        model = self.defaults.get("model")
+        primary = _object(model).get("primary") if isinstance(model, Mapping) else model
+        if isinstance(primary, str) and self.resolve(primary)[0] == PROXY and "/" in primary:
+            return primary
+        for each in _list(_object(self.providers.get(self.provider)).get("models")):
+            identifier = _object(each).get("id")
+            if isinstance(identifier, str) and identifier:
+                return f"{self.provider}/{identifier}"
+        return ""
+
+    def is_proxy(self, url: Any) -> bool:
+        """Whether an address is the proxy's."""
+        address = address_of(url)
+        if address is None:
+            return False
+        if self.proxy is None:
+            return address.is_loopback
+        same_host = address.host == self.proxy.host or (address.is_loopback and self.proxy.is_loopback)
+        return same_host and address.port == self.proxy.port
+
+    def resolve(self, reference: Any, *, depth: int = 0) -> tuple[str, str]:
+        """What a model reference leads to: one of the four words, and the reason in a few words."""
+        if not isinstance(reference, str) or not reference.strip():
+            return UNKNOWN, "is no model reference"
+        text = reference.strip()
+        if _VARIABLE.search(text):
+            return UNKNOWN, f"{named(text)} takes its value from the environment"
+        provider, slash, model = text.partition("/")
+        if not slash:
+            target = self.aliases.get(text.lower())
+            if target is not None and depth < 4:
+                resolved, _why = self.resolve(target, depth=depth + 1)
+                return resolved, f"{named(text)} is an alias of {named(target)}"
+            if _CLAUDE.search(text):
+                return BYPASS, f"{named(text)} names no provider, and OpenClaw takes anthropic for it"
+            if _OTHER_MODEL.search(text):
+                return OTHER, f"{named(text)} names no provider and is no Claude model"
+            return UNKNOWN, f"{named(text)} names no provider"
+        return self.resolve_provider(provider.strip(), model)
+
+    def resolve_provider(self, provider: str, model: str = "") -> tuple[str, str]:
+        """What a provider, and a model of it, leads to."""
+        name = provider.lower()
+        whole = named(f"{provider}/{model}" if model else provider)
+        if provider == self.provider:
+            return PROXY, f"{whole} is the proxy's"
+        definition = self.providers.get(provider)
+        if isinstance(definition, Mapping) and definition.get("baseUrl"):
+            if self.is_proxy(definition["baseUrl"]):
+                return PROXY, f"{whole} has the proxy's address"
+            address = address_of(definition["baseUrl"])
+            if address is not None and _is_below(address.host, _DIRECT_HOSTS):
+                return BYPASS, f"{whole} goes to {address.host}"
+        if name in CLAUDE_PROVIDERS:
+            return BYPASS, f"{whole} is Anthropic's own"
+        if _CLAUDE.search(model):
+            return BYPASS, f"{whole} is a Claude model of another provider"
+        if name in OTHER_VENDORS:
+            return OTHER, f"{whole} is another vendor's"
+        if name in CLAUDE_RESELLERS and _OTHER_MODEL.search(model):
+            return OTHER, f"{whole} is another vendor's model"
+        if name in CLAUDE_RESELLERS:
+            return UNKNOWN if model else BYPASS, f"{whole}: this provider serves Claude among others"
+        return UNKNOWN, f"{whole} is a provider that this collection does not know"
+
+    def resolve_endpoint(self, url: Any) -> tuple[str, str]:
+        """What an address to which content is sent leads to."""
+        if isinstance(url, str) and _VARIABLE.search(url):
+            return UNKNOWN, "takes its address from the environment"
+        if self.is_proxy(url):
+            return PROXY, "is the proxy"
+        address = address_of(url)
+        if address is None:
+            return UNKNOWN, "is no address"
+        if _is_below(address.host, _DIRECT_HOSTS):
+            return BYPASS, f"goes to {address.host}"
+        if _is_below(address.host, _RESELLER_HOSTS):
+            return UNKNOWN, f"goes to {address.host}, which serves Claude among others"
+        return OTHER, f"goes to {named(address.host)}"
+
+    # The walk
+
+    def hits(self, *, credentials: bool = False) -> Iterator[Hit]:
+        """Every route that does not lead to the proxy.
+
+        ``credentials``: whether a credential for another way was found anywhere; it opens what OpenClaw then chooses
+        by itself.
+        """
+        for route in ROUTES:
+            for pattern in route.paths:
+                if route.kind == MODEL:
+                    for path, value in matches(pattern, self.config):
+                        yield from self._model(route, path, value)
+                elif route.kind == VENDOR:
+                    for path, value in matches(pattern, self.config):
+                        yield from self._vendor(route, path, value)
+                elif route.kind == ENDPOINT:
+                    for path, value in matches(pattern, self.config):
+                        resolved, why = self.resolve_endpoint(value)
+                        if resolved != PROXY:
+                            yield self._hit(route, path, resolved, why)
+                elif route.kind == RUNTIME:
+                    for path, value in matches(pattern, self.config):
+                        yield from self._runtime(route, path, value)
+                elif route.kind == SWITCH:
+                    for path, value in matches(pattern, self.config):
+                        if value in route.values:
+                            yield self._hit(route, path, BYPASS, "is switched on")
+                elif route.kind == CODE:
+                    for path, value in matches(pattern, self.config):
+                        if value not in (None, "", [], {}) and not _is_switched_off(value):
+                            yield self._hit(route, path, UNKNOWN, "runs with a network of its own")
+        yield from self._implicit_default()
+        yield from self._alias_hits()
+        yield from self._policies()
+        yield from self._proxy_provider()
+        yield from self._other_providers()
+        yield from self._media_models()
+        yield from self._plugins()
+        yield from self._guards()
+        yield from self._elsewhere()
+        yield from self._environment()
+        if credentials:
+            yield from self._implicit()
+
+    def _hit(self, route: Route, path: Path, resolved: str, why: str, *, edits: tuple[Edit, ...] | None = None) -> Hit:
+        if edits is None:
+            edits = self._edits(route, path)
+        return Hit(route.id, shown(path), resolved, why, edits, route.by_default)
+
+    def _edits(self, route: Route, path: Path) -> tuple[Edit, ...]:
+        if route.remediation == PIN and self.default_model:
+            return (Edit(path, {"primary": self.default_model, "fallbacks": []}),)
+        if route.remediation == OFF:
+            return (Edit(path, ""),)
+        if route.remediation == REMOVE:
+            return (Edit(path, None),)
+        return ()
+
+    def _model(self, route: Route, path: Path, value: Any) -> Iterator[Hit]:
+        if value is None or value == "":
+            return
+        # Session keys of channels.*.model hold other things than models where the channel is no channel.
+        if isinstance(value, str):
+            resolved, why = self.resolve(value)
+            if resolved != PROXY:
+                yield self._hit(route, path, resolved, why)
+            return
+        if not isinstance(value, Mapping):
+            yield self._hit(route, path, UNKNOWN, "is neither a reference nor an object with one")
+            return
+        primary = value.get("primary")
+        if primary is not None and primary != "":
+            resolved, why = self.resolve(primary)
+            if resolved != PROXY:
+                edits = self._primary_edits(route, path)
+                yield self._hit(route, (*path, "primary"), resolved, why, edits=edits)
+        fallbacks = value.get("fallbacks")
+        if isinstance(fallbacks, str):
+            fallbacks = [fallbacks]
+        wrong = []
+        for index, fallback in enumerate(_list(fallbacks)):
+            resolved, why = self.resolve(fallback)
+            if resolved != PROXY:
+                wrong.append(Hit(f"{route.id}-fallbacks", shown((*path, "fallbacks", index)), resolved, why))
+        kept = [each for each in _list(fallbacks) if self.resolve(each)[0] == PROXY]
+        edits = (Edit((*path, "fallbacks"), kept),)
+        for hit in wrong:
+            yield hit._replace(edits=edits, by_default=True)
+
+    def _primary_edits(self, route: Route, path: Path) -> tuple[Edit, ...]:
+        if route.remediation == PIN:
+            return (Edit((*path, "primary"), self.default_model),) if self.default_model else ()
+        return self._edits(route, path)
+
+    def _vendor(self, route: Route, path: Path, value: Any) -> Iterator[Hit]:
+        if not isinstance(value, str) or value.strip().lower() in LOCAL_VENDORS:
+            return
+        resolved, why = self.resolve_provider(value.strip())
+        if resolved != PROXY:
+            yield self._hit(route, path, resolved, why)
+
+    def _runtime(self, route: Route, path: Path, value: Any) -> Iterator[Hit]:
+        if not isinstance(value, str) or value.strip().lower() in OWN_RUNTIMES:
+            return
+        where = path[:-1] if path[-1] == "id" or isinstance(path[-1], int) else path
+        resolved = BYPASS if _CLAUDE.search(value) else UNKNOWN
+        why = f"{named(value)} runs the model's turns by itself"
+        yield self._hit(route, path, resolved, why, edits=(Edit(where, None),))
+
+    def _implicit_default(self) -> Iterator[Hit]:
+        model = self.defaults.get("model")
+        if (isinstance(model, str) and model) or _object(model).get("primary"):
+            return
+        first = next(iter(self.providers), None)
+        # Without any provider nothing is configured, and OpenClaw's own default is another vendor's.
+        if first == self.provider:
+            return
+        resolved, why = (OTHER, "OpenClaw's own default") if first is None else self.resolve_provider(first)
+        if resolved == PROXY:
+            return
+        path: Path = ("agents", "defaults", "model")
+        yield Hit(
+            "default-model", shown(path), resolved, f"is not set: {why}", self._edits(BY_ID["default-model"], path)
+        )
+
+    def _alias_hits(self) -> Iterator[Hit]:
+        route = BY_ID["alias"]
+        for pattern in route.paths:
+            for path, alias in matches(pattern, self.config):
+                if not isinstance(alias, str) or not alias:
+                    continue
+                resolved, why = self.resolve(path[-2])
+                if resolved != PROXY:
+                    yield self._hit(route, path, resolved, f"{named(alias)} leads there: {why}")
+
+    def _policies(self) -> Iterator[Hit]:
+        route = BY_ID["model-policy"]
+        wanted = [f"{self.provider}/*"]
+        for pattern in route.paths:
+            for path, allowed in matches(pattern, self.config):
+                is_default = path[:2] == ("agents", "defaults")
+                if allowed == [] and not is_default:
+                    yield self._hit(route, path, BYPASS, "allows every model", edits=(Edit(path, wanted),))
+                for index, each in enumerate(_list(allowed)):
+                    if each == "*":
+                        resolved, why = BYPASS, "allows every model"
+                    else:
+                        resolved, why = self.resolve(str(each)[:-2] + "/any" if str(each).endswith("/*") else each)
+                    if resolved != PROXY:
+                        kept = [one for one in _list(allowed) if one != "*" and self.resolve(one)[0] == PROXY] or wanted
+                        yield self._hit(route, (*path, index), resolved, why, edits=(Edit(path, kept),))
+
+    def _proxy_provider(self) -> Iterator[Hit]:
+        definition = self.providers.get(self.provider)
+        if isinstance(definition, Mapping):
+            base: Path = ("models", "providers", self.provider)
+            if not self.is_proxy(definition.get("baseUrl")):
+                where = f"{self.proxy.host} port {self.proxy.port}" if self.proxy else "an address of this machine"
+                found = address_of(definition.get("baseUrl"))
+                yield Hit(
+                    "provider-base-url",
+                    shown((*base, "baseUrl")),
+                    self.resolve_endpoint(definition.get("baseUrl"))[0] if found else UNKNOWN,
+                    f"leads to {named(found.host)} port {found.port}, not to {where}" if found else f"is not {where}",
+                )
+            for index, model in enumerate(_list(definition.get("models"))):
+                path = (*base, "models", index, "baseUrl")
+                own = _object(model).get("baseUrl")
+                if own is not None and not self.is_proxy(own):
+                    resolved, why = self.resolve_endpoint(own)
+                    yield self._hit(BY_ID["model-base-url"], path, resolved, why)
+            request = _object(definition.get("request"))
+            proxy = _object(request.get("proxy"))
+            if proxy:
+                yield self._hit(
+                    BY_ID["provider-request-proxy"], (*base, "request", "proxy"), UNKNOWN, "leads through another proxy"
+                )
+            yield from self._credentials_of(base, definition, request)
+        host = _object(_object(self._plugin_entries().get(self.provider)).get("config")).get("host")
+        if isinstance(host, str) and not isinstance(definition, Mapping):
+            shape = f"[{host}]" if ":" in host else host
+            if not Address(host.lower(), 0).is_loopback and not (self.proxy and self.proxy.host == host.lower()):
+                yield Hit(
+                    "provider-base-url",
+                    shown(("plugins", "entries", self.provider, "config", "host")),
+                    UNKNOWN,
+                    f"leads to {named(shape)}",
+                )
+
+    def _credentials_of(self, base: Path, definition: Mapping[str, Any], request: Mapping[str, Any]) -> Iterator[Hit]:
+        places: list[tuple[Path, Any]] = [
+            ((*base, "apiKey"), definition.get("apiKey")),
+            ((*base, "headers"), definition.get("headers")),
+            ((*base, "request", "auth"), request.get("auth")),
+            ((*base, "request", "headers"), request.get("headers")),
+        ]
+        places += [
+            ((*base, "models", index, "headers"), _object(model).get("headers"))
+            for index, model in enumerate(_list(definition.get("models")))
+        ]
+        for path, value in places:
+            for below, text in _texts(value, path):
+                if _DIRECT_KEY.search(text) or _CREDENTIAL_NAME.search(text):
+                    yield Hit("provider-credential", shown(below), BYPASS, "is a credential of the direct API")
+            if _redact.is_secret_reference(value) and str(_object(value).get("id")) in CREDENTIAL_VARIABLES:
+                yield Hit("provider-credential", shown(path), BYPASS, f"is {named(_object(value)['id'])}")
+
+    def _other_providers(self) -> Iterator[Hit]:
+        route = BY_ID["other-provider"]
+        for name, definition in self.providers.items():
+            if name == self.provider or not isinstance(definition, Mapping):
+                continue
+            resolved, why = self.resolve_provider(name)
+            own_addresses = [
+                (index, _object(model).get("baseUrl"))
+                for index, model in enumerate(_list(definition.get("models")))
+                if _object(model).get("baseUrl") is not None
+            ]
+            if resolved == PROXY:
+                for index, own in own_addresses:
+                    if not self.is_proxy(own):
+                        resolved, why = self.resolve_endpoint(own)
+                        path = ("models", "providers", name, "models", index, "baseUrl")
+                        yield self._hit(BY_ID["model-base-url"], path, resolved, why)
+                continue
+            identifiers = [str(_object(model).get("id", "")) for model in _list(definition.get("models"))]
+            if resolved != BYPASS and any(_CLAUDE.search(each) for each in identifiers):
+                resolved, why = BYPASS, f"{named(name)} lists a Claude model"
+            elif resolved == BYPASS and name.lower() in CLAUDE_RESELLERS and identifiers:
+                resolved = OTHER if all(_OTHER_MODEL.search(each) for each in identifiers) else UNKNOWN
+            yield self._hit(route, ("models", "providers", name), resolved, why)
+
+    def _media_models(self) -> Iterator[Hit]:
+        route = BY_ID["media-model"]
+        for path, entry in matches(route.paths[0], self.config):
+            definition = _object(entry)
+            if definition.get("command"):
+                text = " ".join([str(definition["command"]), *map(str, _list(definition.get("args")))])
+                if _CLAUDE.search(text):
+                    yield self._hit(route, path, BYPASS, "starts the Claude program")
+                else:
+                    yield Hit("code-media-command", shown(path), UNKNOWN, "runs with a network of its own")
+                continue
+            if definition.get("baseUrl"):
+                resolved, why = self.resolve_endpoint(definition["baseUrl"])
+            elif definition.get("provider"):
+                resolved, why = self.resolve_provider(str(definition["provider"]), str(definition.get("model") or ""))
+            elif definition.get("model"):
+                resolved, why = self.resolve(definition["model"])
+            else:
+                continue
+            if resolved != PROXY:
+                yield self._hit(route, path, resolved, why)
+
+    def _plugin_entries(self) -> Mapping[str, Any]:
+        return _object(_object(self.config.get("plugins")).get("entries"))
+
+    def _plugins(self) -> Iterator[Hit]:
+        for name, entry in self._plugin_entries().items():
+            definition = _object(entry)
+            if definition.get("enabled") is False:
+                continue
+            base: Path = ("plugins", "entries", name)
+            if name != self.provider:
+                yield from self._plugin_models(definition.get("config"), (*base, "config"))
+            yield from self._plugin_choice(definition, base)
+
+    def _plugin_models(self, node: Any, path: Path) -> Iterator[Hit]:
+        route = BY_ID["plugin-model"]
+        if isinstance(node, list):
+            for index, member in enumerate(node):
+                yield from self._plugin_models(member, (*path, index))
+        if not isinstance(node, Mapping):
+            return
+        for key, value in node.items():
+            below = (*path, key)
+            if not isinstance(value, str) or not value:
+                yield from self._plugin_models(value, below)
+            elif _MODEL_KEY.search(key) and not key.lower().endswith(("policy", "path")):
+                provider = next((node[each] for each in node if each.lower().endswith("provider")), "")
+                resolved, why = self.resolve(value)
+                if resolved == UNKNOWN and "/" not in value and isinstance(provider, str) and provider:
+                    resolved, why = self.resolve_provider(provider, value)
+                if resolved != PROXY:
+                    yield self._hit(route, below, resolved, why)
+            elif self.resolve_endpoint(value)[0] == BYPASS:
+                yield self._hit(route, below, *self.resolve_endpoint(value))
+            elif _PROVIDER_KEY.search(key) and key.lower() != "provider":
+                resolved, why = self.resolve_provider(value)
+                if resolved != PROXY:
+                    yield self._hit(route, below, resolved, why)
+
+    def _plugin_choice(self, definition: Mapping[str, Any], base: Path) -> Iterator[Hit]:
+        route = BY_ID["plugin-model-choice"]
+        for part, lists in (("llm", ("allowedModels", "allowedCompletionModels")), ("subagent", ("allowedModels",))):
+            section = _object(definition.get(part))
+            named_models = [each for key in lists for each in _list(section.get(key))]
+            for key in lists:
+                for index, each in enumerate(_list(section.get(key))):
+                    resolved, why = (BYPASS, "allows every model") if each == "*" else self.resolve(each)
+                    if resolved != PROXY:
+                        path = (*base, part, key)
+                        kept = [one for one in _list(section.get(key)) if one != "*" and self.resolve(one)[0] == PROXY]
+                        yield self._hit(route, (*path, index), resolved, why, edits=(Edit(path, kept),))
+            if section.get("allowModelOverride") is True and not named_models:
+                yield self._hit(route, (*base, part, "allowModelOverride"), BYPASS, "lets the plugin choose any model")
+
+    def _guards(self) -> Iterator[Hit]:
+        route = BY_ID["channel-guard"]
+        for pattern in route.paths:
+            for path, guard in matches(pattern, self.config):
+                definition = _object(guard)
+                if definition.get("provider"):
+                    resolved, why = self.resolve_provider(
+                        str(definition["provider"]), str(definition.get("pinnedModel") or "")
+                    )
+                    if resolved != PROXY:
+                        yield self._hit(route, path, resolved, why)
+
+    def _elsewhere(self) -> Iterator[Hit]:
+        if _object(self.config.get("gateway")).get("mode") == "remote":
+            yield Hit("remote-inference", "gateway.mode", UNKNOWN, "agents run on another gateway")
+        for pattern in ("cloudWorkers.profiles.*", "cloudWorkers.projectProfiles.*"):
+            for path, _value in matches(pattern, self.config):
+                yield Hit("remote-inference", shown(path), UNKNOWN, "agents run on a cloud worker")
+        for pattern, wanted in (
+            ("agents.entries.*.runtime.type", "acp"),
+            ("agents.list[].runtime.type", "acp"),
+            ("bindings[].type", "acp"),
+            ("acp.enabled", True),
+            ("acp.dispatch.enabled", True),
+            ("gateway.cliAgents.enabled", True),
+        ):
+            for path, value in matches(pattern, self.config):
+                if value == wanted:
+                    yield Hit("external-harness", shown(path), BYPASS, "starts another agent program")
+
+    def _environment(self) -> Iterator[Hit]:
+        route = BY_ID["credential-config"]
+        environment = _object(self.config.get("env"))
+        places: list[tuple[Path, Any]] = [
+            (("env", "vars", name), value) for name, value in _object(environment.get("vars")).items()
+        ]
+        places += [(("env", name), value) for name, value in environment.items() if isinstance(value, str)]
+        for path, value in places:
+            name = str(path[-1])
+            if name in CREDENTIAL_VARIABLES and value not in (None, ""):
+                resolved, _why = self.resolve_provider(CREDENTIAL_VARIABLES[name])
+                yield self._hit(route, path, resolved, f"opens {CREDENTIAL_VARIABLES[name]}")
+
+    def _implicit(self) -> Iterator[Hit]:
+        if not _list(_object(self.defaults.get("modelPolicy")).get("allow")):
+            edit = Edit(("agents", "defaults", "modelPolicy", "allow"), [f"{self.provider}/*"])
+            yield Hit("model-policy-open", "agents.defaults.modelPolicy.allow", BYPASS, "is not set", (edit,))
+        pinned = {"primary": self.default_model, "fallbacks": []}
+        for name, identifier in (("imageModel", "image-model-implicit"), ("pdfModel", "pdf-model-implicit")):
+            value = self.defaults.get(name)
+            if value or (name == "imageModel" and self._default_takes_pictures()):
+                continue
+            path: Path = ("agents", "defaults", name)
+            edits = (Edit(path, pinned),) if self.default_model else ()
+            yield Hit(identifier, shown(path), BYPASS, "is not set, and OpenClaw chooses a direct model", edits)
+
+    def _default_takes_pictures(self) -> bool:
+        for model in _list(_object(self.providers.get(self.provider)).get("models")):
+            definition = _object(model)
+            if f"{self.provider}/{definition.get('id')}" == self.default_model:
+                return "image" in _list(definition.get("input"))
+        return False
+
+
+def _is_switched_off(value: Any) -> bool:
+    return isinstance(value, Mapping) and (value.get("enabled") is False or value.get("disabled") is True)
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _texts(member, (*path, key))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _texts(member, (*path, index))

@@ -1,0 +1,251 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The route map against the real program: its schema, its bundled providers, its documentation's examples."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _route_map, _routes
+from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils import node_process
+
+LOOKS_LIKE_A_ROUTE = re.compile(
+    r"model|provider|baseurl|endpoint|api_?key|fallback|url$|command$|token$|runtime|proxy|harness|host$|^env$",
+    re.IGNORECASE,
+)
+IRRELEVANT = yaml.safe_load(Path(__file__).with_name("irrelevant_paths.yml").read_text())
+Parts = tuple[str, ...]
+
+
+def schema_paths(schema: Mapping[str, Any]) -> dict[Parts, set[str]]:
+    """Every path of a schema with the types at it; `*` for any key, `[]` for any element."""
+    found: dict[Parts, set[str]] = {}
+
+    def walk(node: Any, path: Parts, base: Any, above: frozenset[int]) -> None:
+        if not isinstance(node, Mapping):
+            return
+        # References are relative to the plugin's own schema that brought them in.
+        base = node if "$defs" in node else base
+        while "$ref" in node:
+            target = base
+            for part in node["$ref"].split("/")[1:]:
+                target = target[part]
+            node = target
+        if id(node) in above:
+            return
+        above |= {id(node)}
+        found.setdefault(path, set()).add(str(node.get("type")))
+        for key in ("anyOf", "oneOf", "allOf"):
+            for each in node.get(key, ()):
+                walk(each, path, base, above)
+        for key, each in node.get("properties", {}).items():
+            walk(each, (*path, key), base, above)
+        for each in (node.get("additionalProperties"), *node.get("patternProperties", {}).values()):
+            walk(each, (*path, "*"), base, above)
+        items = node.get("items")
+        for each in items if isinstance(items, list) else [items]:
+            walk(each, (*path, "[]"), base, above)
+
+    walk(schema, (), schema, frozenset())
+    return found
+
+
+def parts_of(pattern: str) -> Parts:
+    return tuple(pattern.replace("[]", ".[]").replace("..", ".").split("."))
+
+
+def fits(path: Parts, pattern: Parts) -> bool:
+    return len(path) == len(pattern) and all(there == "*" or here == there for here, there in zip(path, pattern))
+
+
+def fits_irrelevant(path: Parts, pattern: Parts) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(fits_irrelevant(path[start:], pattern[1:]) for start in range(len(path) + 1))
+    if not path:
+        return False
+    here = path[0] == pattern[0] or (pattern[0] != "[]" and fnmatchcase(path[0], pattern[0]))
+    return here and fits_irrelevant(path[1:], pattern[1:])
+
+
+def route_of(path: Parts) -> str | None:
+    for route in _route_map.ROUTES:
+        for pattern in map(parts_of, route.paths):
+            if fits(path, pattern):
+                return route.id
+            rest = set(path[len(pattern) :])
+            if (
+                route.kind == _route_map.MODEL
+                and fits(path[: len(pattern)], pattern)
+                and rest <= {"primary", "fallbacks", "[]"}
+            ):
+                return route.id
+            if route.id == "plugin-model" and fits(path[:4], pattern) and "model" in path[-1].lower():
+                return route.id
+            if route.id == "plugin-model" and fits(path[:4], pattern) and path[-1].endswith("Provider"):
+                return route.id
+    return None
+
+
+def candidates(schema: Mapping[str, Any]) -> Iterator[Parts]:
+    for path, types in schema_paths(schema).items():
+        names = [part for part in path if part not in ("*", "[]")]
+        # What only holds other paths is looked at through them.
+        if names and LOOKS_LIKE_A_ROUTE.search(names[-1]) and not types <= {"object", "array"}:
+            yield path
+
+
+def unexplained(schema: Mapping[str, Any]) -> list[str]:
+    patterns = [tuple(pattern.split(".")) for entry in IRRELEVANT for pattern in entry["paths"]]
+    return [
+        ".".join(path)
+        for path in candidates(schema)
+        if route_of(path) is None and not any(fits_irrelevant(path, pattern) for pattern in patterns)
+    ]
+
+
+@pytest.fixture(scope="module")
+def exported_schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    home = tmp_path_factory.mktemp("home")
+    completed = subprocess.run(
+        [node_process.node(), str(node_process.openclaw() / "openclaw.mjs"), "config", "schema"],
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "OPENCLAW_STATE_DIR": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return json.loads(completed.stdout)
+
+
+@pytest.mark.openclaw
+def test_every_path_that_looks_like_a_route_is_known(exported_schema: Any) -> None:
+    assert len(list(candidates(exported_schema))) > 500
+    assert unexplained(exported_schema) == []
+
+
+@pytest.mark.openclaw
+@pytest.mark.parametrize(
+    "path",
+    ["agents.defaults.dreamModel", "tools.newTool.provider", "models.providers.*.mirrorUrl", "x.fallbacks"],
+)
+def test_a_new_path_would_be_seen(exported_schema: Any, path: str) -> None:
+    schema = json.loads(json.dumps(exported_schema))
+    node = schema
+    *above, name = path.split(".")
+    for part in above:
+        if part == "*":
+            node = node["additionalProperties"]
+        else:
+            node = node.setdefault("properties", {}).setdefault(part, {"type": "object"})
+    node.setdefault("properties", {})[name] = {"type": "string"}
+    assert unexplained(schema) == [path]
+
+
+@pytest.mark.openclaw
+def test_every_route_is_a_path_of_the_program_or_of_its_older_notation(exported_schema: Any) -> None:
+    known = set(schema_paths(exported_schema))
+    generic = {"channels", "plugins", "agents"}
+    for route in _route_map.ROUTES:
+        for pattern in map(parts_of, route.paths):
+            if pattern[:2] == ("agents", "list") or pattern[:2] == ("env", "*"):
+                continue
+            exists = any(fits(path, pattern) for path in known)
+            assert exists or pattern[0] in generic, f"{route.id}: OpenClaw has no path {'.'.join(pattern)}"
+
+
+@pytest.mark.openclaw
+def test_every_key_that_a_bundled_provider_takes_from_the_environment_is_known() -> None:
+    names = set()
+    manifests = list((node_process.openclaw() / "dist" / "extensions").glob("*/openclaw.plugin.json"))
+    assert len(manifests) > 40
+    for manifest in manifests:
+        setup = json.loads(manifest.read_text()).get("setup") or {}
+        for provider in setup.get("providers") or []:
+            names |= set(provider.get("envVars") or [])
+    # Speech services speak and listen; their keys open no conversation model.
+    speech = {name for name in names if name.startswith(("AZURE_SPEECH", "SPEECH_"))}
+    assert names - speech - set(_route_map.CREDENTIAL_VARIABLES) == set()
+
+
+@pytest.mark.openclaw
+def test_no_false_alarm_on_the_documentations_examples() -> None:
+    """What OpenClaw's own documentation shows is moved to the proxy; then nothing but other services may be left."""
+    checked = 0
+    for text in documentation_examples():
+        config = _json5.loads(text)
+        if not isinstance(config, dict) or not set(config) & {"agents", "gateway", "channels", "tools", "models"}:
+            continue
+        checked += 1
+        moved = to_the_proxy(config)
+        for hit in _routes.Routes(moved, provider="anthropic-max-proxy").hits():
+            allowed = hit.resolves_to == _routes.OTHER or hit.id.startswith("code-") or hit.id in ELSEWHERE
+            assert allowed, (hit, text)
+    assert checked > 50
+
+
+# What these examples are about is another way on purpose.
+ELSEWHERE = frozenset(
+    {
+        "channel-guard",
+        "credential-config",
+        "credential-shell-environment",
+        "external-harness",
+        "forward-proxy",
+        "media-model",
+        "model-runtime",
+        "other-provider",
+        "plugin-model-choice",
+        "remote-inference",
+        "speech-provider",
+    }
+)
+
+
+def documentation_examples() -> Iterator[str]:
+    for page in sorted((node_process.openclaw() / "docs").rglob("*.md")):
+        for match in re.finditer(r"^```json5?\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+            try:
+                _json5.loads(match.group(1))
+            except ValueError:
+                continue
+            yield match.group(1)
+
+
+def to_the_proxy(config: dict[str, Any]) -> dict[str, Any]:
+    """The example with every model reference replaced by the proxy's, and with the proxy as its provider."""
+    moved: dict[str, Any] = json.loads(json.dumps(config))
+    for route in _route_map.ROUTES:
+        if route.kind != _route_map.MODEL:
+            continue
+        for pattern in route.paths:
+            for path, value in list(_routes.matches(pattern, moved)):
+                holder: Any = moved
+                for part in path[:-1]:
+                    holder = holder[part]
+                reference = "anthropic-max-proxy/claude-opus-4.6"
+                if isinstance(value, str) and value:
+                    holder[path[-1]] = reference
+                elif isinstance(value, dict):
+                    holder[path[-1]] = {"primary": reference, "fallbacks": []}
+    if isinstance(moved.get("agents"), dict) and isinstance(moved["agents"].get("defaults"), dict):
+        for name in ("models", "modelPolicy"):
+            moved["agents"]["defaults"].pop(name, None)
+    if not isinstance(moved.get("models"), dict) or not isinstance(moved["models"].get("providers"), dict):
+        moved["models"] = {"providers": {}}
+    proxy = {"baseUrl": "http://127.0.0.1:3456", "models": [{"id": "claude-opus-4.6"}]}
+    moved["models"]["providers"] = {"anthropic-max-proxy": proxy, **moved["models"]["providers"]}
+    return moved
