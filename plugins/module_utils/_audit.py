@@ -54,6 +54,26 @@ class Subject(NamedTuple):
     base_url: str | None = None
 
 
+class Planned(NamedTuple):
+    """A merge patch (RFC 7396), and the paths in it whose object replaces the whole object."""
+
+    patch: Mapping[str, Any]
+    replace_paths: Sequence[str] = ()
+
+    def applied_to(self, config: Any) -> Any:
+        """The value with the patch applied; raises AuditError for a path that is none or that does not fit."""
+        try:
+            after = _merge_patch.apply(config, self.patch)
+            for text in self.replace_paths:
+                path = _config_desired.parse_path(text, option="replace_paths")
+                wanted = _config_desired.lookup(self.patch, path)
+                if not _config_desired.is_absent(wanted):
+                    after = _config_desired.set_value(after, path, _merge_patch.apply(None, wanted))
+        except _config_desired.DesiredStateError as error:
+            raise AuditError(str(error)) from None
+        return after
+
+
 class PolicyException(NamedTuple):
     """A finding that somebody decided to accept: shell-style patterns for id and path, why, and until when."""
 
@@ -147,6 +167,7 @@ def audit(
     today: datetime.date,
     strict_egress: bool = False,
     remediate: str = "all",
+    planned: Planned | None = None,
     unit_directories: Sequence[str] = _openclaw_environment.SYSTEM_UNIT_DIRECTORIES,
     proc: str = "/proc",
 ) -> Report:
@@ -154,7 +175,8 @@ def audit(
 
     ``strict_egress``: whether the kernel was seen to let the gateway's user reach nothing but what is listed; it
     covers what runs code of its own. ``remediate``: ``all``, ``default`` (fallbacks, aliases and the models of single
-    agents) or ``none``: what the patch closes.
+    agents) or ``none``: what the patch closes. ``planned``: an edit that is about to be made; the configuration is
+    judged as it will be then.
     """
     hits: list[_routes.Hit] = []
     unknown: list[Unknown] = []
@@ -163,9 +185,10 @@ def audit(
     except (_config_edit.ConfigEditError, OSError) as error:
         reason = error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
         return Report(None, [], [_unreadable(subject.config_path, reason)], [], {}, [], "")
-    if snapshot.value is None:
+    if snapshot.value is None and planned is None:
         return Report(None, [], [_unreadable(subject.config_path, "does not exist")], [], {}, [], "")
-    routes = _routes.Routes(snapshot.value, provider=subject.provider, base_url=subject.base_url)
+    value = planned.applied_to(snapshot.value or {}) if planned is not None else snapshot.value
+    routes = _routes.Routes(value, provider=subject.provider, base_url=subject.base_url)
     seen = _seen(subject, unknown)
     environments = _environments(subject, seen, unknown, unit_directories, proc)
     hits += _state_hits(subject, routes, seen)
@@ -187,6 +210,11 @@ def audit(
 
 def _unreadable(path: str, reason: str) -> Unknown:
     return Unknown("unreadable", _redact.scrub(path), reason, "Run the audit as root, or mend what is named.")
+
+
+def nothing_there(user: str) -> Report:
+    """The report on a host on which the gateway's user does not exist yet."""
+    return Report(None, [], [_unreadable(user, "does not exist yet")], [], {}, [], "")
 
 
 def _seen(subject: Subject, unknown: list[Unknown]) -> dict[str, Any]:
@@ -434,7 +462,14 @@ def _judge(
                     _route_map.remedy_of("exception-expired"),
                 )
             )
-    wanted = [hit for hit in to_close if remediate == "all" or (remediate == "default" and hit.by_default)]
+    wanted = [
+        edit
+        for hit in to_close
+        if remediate == "all" or (remediate == "default" and hit.by_default)
+        for edit in hit.edits
+    ]
+    if remediate != "none":
+        wanted += routes.explicit_edits()
     patch, withheld = remediation_patch(routes.config, wanted)
     compliant = False if findings else None if uncertain else True
     return Report(compliant, findings, list(dict.fromkeys(uncertain)), accepted, patch, withheld, digest)
@@ -445,13 +480,14 @@ def _is_code(identifier: str) -> bool:
     return route is not None and route.kind == _route_map.CODE
 
 
-def remediation_patch(config: Any, hits: Sequence[_routes.Hit]) -> tuple[dict[str, Any], list[str]]:
-    """The merge patch that makes every edit of the hits, and the paths of those that it cannot make.
+def remediation_patch(config: Any, wanted: Sequence[_routes.Edit]) -> tuple[dict[str, Any], list[str]]:
+    """The merge patch that makes every edit, and the paths of those that it cannot make.
 
+    The first edit of a path counts.
     A merge patch repeats a list whole. Where that would carry a secret into a module's arguments, the edit is left to
     a person.
     """
-    edits = list({edit.path: edit for hit in hits for edit in hit.edits}.values())
+    edits = list({edit.path: edit for edit in reversed(wanted)}.values())
     # Elements of a list go from its end, so that the others keep their places.
     edits.sort(
         key=lambda edit: [(isinstance(part, int), part) if isinstance(part, int) else (False, 0) for part in edit.path]

@@ -362,6 +362,20 @@ class Routes:
             return (Edit((*path, "primary"), self.default_model),) if self.default_model else ()
         return self._edits(route, path)
 
+    def explicit_edits(self) -> list[Edit]:
+        """What makes an agent's own model say that it has no fallbacks, where it only does not name any.
+
+        What OpenClaw takes silence for has changed between releases.
+        """
+        edits = []
+        for pattern in (*BY_ID["agent-model"].paths, *BY_ID["default-model"].paths):
+            for path, value in matches(pattern, self.config):
+                if isinstance(value, str) and value and self.resolve(value)[0] == PROXY:
+                    edits.append(Edit(path, {"primary": value, "fallbacks": []}))
+                elif isinstance(value, Mapping) and value.get("primary") and value.get("fallbacks") is None:
+                    edits.append(Edit((*path, "fallbacks"), []))
+        return edits
+
     def _vendor(self, route: Route, path: Path, value: Any) -> Iterator[Hit]:
         if not isinstance(value, str) or value.strip().lower() in LOCAL_VENDORS:
             return

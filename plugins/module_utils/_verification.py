@@ -10,6 +10,7 @@ that it depends on has changed since the receipt was written; the receipt says w
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import ipaddress
 import json
@@ -22,9 +23,15 @@ import typing as t
 from dataclasses import asdict, dataclass, field
 from urllib.parse import urlsplit
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _listening, _openclaw, _readiness
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _audit,
+    _files,
+    _listening,
+    _openclaw,
+    _readiness,
+)
 
-RECEIPT_FORMAT = 1
+RECEIPT_FORMAT = 2
 _RECEIPT_LIMIT = 1_000_000
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 
@@ -73,9 +80,15 @@ class Subject:
 
 @dataclass
 class Report:
-    """Everything that was found. ``reused`` names the checks whose result comes from the last receipt."""
+    """Everything that was found.
+
+    ``reused`` names the checks whose result comes from the last receipt. ``routes`` is what the audit found.
+    ``tolerated``: checks that may fail because somebody wanted it so; they still keep the host from being compliant.
+    """
 
     checks: list[Check] = field(default_factory=list)
+    routes: dict[str, t.Any] = field(default_factory=dict)
+    tolerated: frozenset[str] = frozenset()
     versions: dict[str, str] = field(default_factory=dict)
     inputs: str = ""
     proved_at: str = ""
@@ -83,16 +96,24 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        return bool(self.checks) and all(check.result == PASSED for check in self.checks)
+        return bool(self.checks) and not self.failures
 
     @property
     def failures(self) -> list[Check]:
-        return [check for check in self.checks if check.result != PASSED]
+        return [check for check in self.checks if check.result != PASSED and check.id not in self.tolerated]
+
+    @property
+    def compliant(self) -> bool | None:
+        """True when every check passed, False when one failed, None when one is unknown."""
+        results = {check.result for check in self.checks}
+        return False if FAILED in results else None if UNKNOWN in results or not results else True
 
     def as_receipt(self) -> dict[str, t.Any]:
         return {
             "format": RECEIPT_FORMAT,
             "passed": self.passed,
+            "compliant": self.compliant,
+            "routes": self.routes,
             "proved_at": self.proved_at,
             "inputs": self.inputs,
             "versions": self.versions,
@@ -463,15 +484,80 @@ def read_receipt(path: str) -> dict[str, t.Any] | None:
     return document if isinstance(document, dict) and document.get("format") == RECEIPT_FORMAT else None
 
 
+def receipt_bytes(receipt: dict[str, t.Any]) -> bytes:
+    """The receipt as it stands in its file, on the host and on the controller."""
+    return (json.dumps(receipt, indent=2, sort_keys=True) + "\n").encode()
+
+
 def write_receipt(path: str, receipt: dict[str, t.Any]) -> None:
     """Replace the receipt atomically, root-owned and readable by everybody: it holds no secret."""
     parent, name = posixpath.split(path)
-    content = (json.dumps(receipt, indent=2, sort_keys=True) + "\n").encode()
+    content = receipt_bytes(receipt)
     with _files.private_directory(parent) as descriptor:
         found = _files.read_file(descriptor, name, limit=_RECEIPT_LIMIT)
         _files.replace_file(
             descriptor, name, content, _files.Ownership(os.geteuid(), os.getegid(), 0o644), expected=found
         )
+
+
+def check_routes(routes: _audit.Report, policy: str) -> Check:
+    """The audit's word on the routes of this host as one check."""
+    if routes.compliant:
+        accepted = f", {len(routes.accepted)} accepted by exceptions" if routes.accepted else ""
+        return Check("routes", PASSED, f"no route leads around the proxy (policy {policy}{accepted})")
+    if routes.findings:
+        named = "; ".join(f"{each.id} at {each.path}: {each.detail}" for each in routes.findings[:5])
+        more = f"; and {len(routes.findings) - 5} more" if len(routes.findings) > 5 else ""
+        return Check("routes", FAILED, f"{named}{more}", routes.findings[0].remedy)
+    named = "; ".join(f"{each.id} at {each.path}: {each.reason}" for each in routes.unknown[:5])
+    return Check("routes", UNKNOWN, named, routes.unknown[0].remedy)
+
+
+def metrics(receipt: dict[str, t.Any]) -> str:
+    """The receipt for the textfile collector of Prometheus' node exporter.
+
+    See https://prometheus.io/docs/instrumenting/exposition_formats/.
+    """
+    compliant = receipt["compliant"]
+    state = "compliant" if compliant else "unknown" if compliant is None else "drifted"
+    routes = receipt["routes"]
+    proved = calendar.timegm(time.strptime(receipt["proved_at"], "%Y-%m-%dT%H:%M:%SZ")) if receipt["proved_at"] else 0
+    lines = [
+        "# HELP openclaw_failclosed_compliant 1 if every check passed. Unknown is not compliant.",
+        "# TYPE openclaw_failclosed_compliant gauge",
+        f"openclaw_failclosed_compliant {int(compliant is True)}",
+        "# HELP openclaw_failclosed_state The state of the host.",
+        "# TYPE openclaw_failclosed_state gauge",
+        *(
+            f'openclaw_failclosed_state{{state="{each}"}} {int(each == state)}'
+            for each in ("compliant", "drifted", "unknown")
+        ),
+        "# HELP openclaw_failclosed_findings Routes around the proxy that the policy does not allow.",
+        "# TYPE openclaw_failclosed_findings gauge",
+        f'openclaw_failclosed_findings{{severity="error"}} {len(routes.get("findings", ()))}',
+        "# HELP openclaw_failclosed_unknown Places that could not be looked at, or lead where nobody can tell.",
+        "# TYPE openclaw_failclosed_unknown gauge",
+        f"openclaw_failclosed_unknown {len(routes.get('unknown', ()))}",
+        "# HELP openclaw_failclosed_proved_timestamp_seconds When the route was last proven with OpenClaw itself.",
+        "# TYPE openclaw_failclosed_proved_timestamp_seconds gauge",
+        f"openclaw_failclosed_proved_timestamp_seconds {proved}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_metrics(path: str, receipt: dict[str, t.Any]) -> bool:
+    """Replace the metrics when they differ; False when their directory is not there."""
+    parent, name = posixpath.split(path)
+    content = metrics(receipt).encode()
+    try:
+        with _files.open_directory(parent) as descriptor:
+            found = _files.read_file(descriptor, name, limit=_RECEIPT_LIMIT)
+            if found is None or found.content != content:
+                wanted = _files.Ownership(os.geteuid(), os.getegid(), 0o644)
+                _files.replace_file(descriptor, name, content, wanted, expected=found)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def now() -> str:

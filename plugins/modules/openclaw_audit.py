@@ -23,7 +23,7 @@ description:
 attributes:
   check_mode:
     support: full
-    description: Never changes anything.
+    description: Never changes anything. A O(user) that does not exist yet is no error in check mode.
   diff_mode:
     support: none
     description: Never changes anything, so that there is nothing to compare.
@@ -89,9 +89,22 @@ options:
     type: str
     choices: [auto, "no"]
     default: auto
+  patch:
+    description:
+      - A merge patch that is about to be applied. The configuration is looked at as it will be then, also where there
+        is none yet.
+    type: dict
+  replace_paths:
+    description:
+      - Paths in O(patch) whose dictionary will be the whole dictionary, as in
+        O(failclosed.openclaw.openclaw_config#module:replace_paths).
+    type: list
+    elements: str
+    default: []
   remediate:
     description:
-      - What RV(remediation_patch) closes.
+      - What RV(remediation_patch) closes. Unless it is V(none), the patch also makes an agent's own model say that it
+        has no fallbacks, where it only does not name any.
       - V(default) stands for fallbacks, aliases, and the models of single agents.
     type: str
     choices: [all, default, none]
@@ -277,6 +290,8 @@ def main() -> None:
                     "expires": {"type": "str", "required": True},
                 },
             },
+            "patch": {"type": "dict"},
+            "replace_paths": {"type": "list", "elements": "str", "default": []},
             "strict_egress": {"type": "str", "choices": ["auto", "no"], "default": "auto"},
             "remediate": {"type": "str", "choices": ["all", "default", "none"], "default": "all"},
         },
@@ -286,8 +301,14 @@ def main() -> None:
     try:
         exceptions = _audit.parse_exceptions(params["exceptions"])
         account = account_for(params["user"])
-    except (_audit.AuditError, _openclaw.OpenClawError) as error:
+    except _audit.AuditError as error:
         module.fail_json(msg=f"{error}. Nothing was looked at.")
+    except _openclaw.OpenClawError as error:
+        if not module.check_mode:
+            module.fail_json(msg=f"{error}. Nothing was looked at.")
+        # The run that is predicted creates the user first.
+        report = _audit.nothing_there(str(params["user"]))
+        module.exit_json(changed=False, policy=params["policy"], strict_egress=False, **_audit.as_return_values(report))
     state_dir = params["state_dir"] or posixpath.join(account.home, ".openclaw")
     config_path = params["config_path"] or posixpath.join(state_dir, "openclaw.json")
     for option, path in (("state_dir", state_dir), ("config_path", config_path)):
@@ -295,14 +316,19 @@ def main() -> None:
             module.fail_json(msg=f"{option}: {path!r} is not absolute; give the whole path. Nothing was looked at.")
     subject = _audit.Subject(account, config_path, state_dir, params["provider"], params["base_url"])
     strict_egress = params["strict_egress"] == "auto" and _audit.has_strict_egress(account.uid)
-    report = _audit.audit(
-        subject,
-        policy=params["policy"],
-        exceptions=exceptions,
-        today=datetime.datetime.now(datetime.timezone.utc).date(),
-        strict_egress=strict_egress,
-        remediate=params["remediate"],
-    )
+    planned = None if params["patch"] is None else _audit.Planned(params["patch"], params["replace_paths"])
+    try:
+        report = _audit.audit(
+            subject,
+            policy=params["policy"],
+            exceptions=exceptions,
+            today=datetime.datetime.now(datetime.timezone.utc).date(),
+            strict_egress=strict_egress,
+            remediate=params["remediate"],
+            planned=planned,
+        )
+    except _audit.AuditError as error:
+        module.fail_json(msg=f"{error}. Nothing was looked at.")
     module.exit_json(
         changed=False,
         policy=params["policy"],

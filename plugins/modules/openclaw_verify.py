@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Checks that the gateway is ready, that the proxy's user alone listens where OpenClaw sends its requests, that the
     proxy is alive, and that OpenClaw itself reports the expected default model, fallbacks and alias.
+  - Looks at every route of the host as M(failclosed.openclaw.openclaw_audit) does. A finding is a failed check.
   - On request spends a real model request through the proxy, and shows that the same request fails while the proxy is
     stopped.
   - Writes a receipt on the host. A check that needs node is done again only when the configuration, the program, a
@@ -21,6 +22,9 @@ description:
 author:
   - failclosed.openclaw authors (@failclosed)
 attributes:
+  action:
+    support: full
+    description: Runs on the host; only the copy of the receipt is written on the controller.
   check_mode:
     support: partial
     description: Predicts whether the receipt would be rewritten.
@@ -63,6 +67,59 @@ options:
     default: []
   alias:
     description: The alias that must lead to the default model. Empty means none.
+    type: str
+    default: ""
+  base_url:
+    description: Where OpenClaw finds the proxy. Without it, any address of this machine's loopback counts.
+    type: str
+  policy:
+    description: As in O(failclosed.openclaw.openclaw_audit#module:policy).
+    type: str
+    choices: [strict, claude-only]
+    default: strict
+  exceptions:
+    description: As in O(failclosed.openclaw.openclaw_audit#module:exceptions).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      id:
+        description: Id of the finding, or a shell-style pattern.
+        type: str
+        required: true
+      path:
+        description: Path of the finding, or a shell-style pattern.
+        type: str
+      reason:
+        description: Why it is accepted.
+        type: str
+        required: true
+      expires:
+        description: The last day (UTC) on which it is accepted, C(YYYY-MM-DD).
+        type: str
+        required: true
+  fail_closed:
+    description:
+      - With V(false), findings of the audit do not fail the task, because somebody wants another way. The host is
+        reported as not compliant all the same, with a warning.
+    type: bool
+    default: true
+  unknown_routes:
+    description:
+      - Whether what the audit could not tell fails the task. The host is reported as unknown in both cases.
+    type: str
+    choices: [report, fail]
+    default: report
+  metrics_file:
+    description:
+      - Where the result goes for the textfile collector of Prometheus' node exporter. It is written if its directory
+        exists. Empty means nowhere.
+    type: path
+    default: ""
+  controller_dir:
+    description:
+      - Directory on the controller that gets a copy of the receipt, C(<inventory_hostname>.json), and its SHA-256. That
+        is a digest against accidents, not a signature. Empty means no copy.
     type: str
     default: ""
   proxy_host:
@@ -150,10 +207,30 @@ EXAMPLES = r"""
 
 RETURN = r"""
 passed:
-  description: Whether every check passed. False in check mode when one could not be done.
+  description: Whether every check passed that has to. False in check mode when one could not be done.
   type: bool
   returned: always
   sample: true
+compliant:
+  description: True if every check passed, false if one failed, null if one is unknown and none failed.
+  type: bool
+  returned: always
+  sample: true
+routes:
+  description: What the audit found, as M(failclosed.openclaw.openclaw_audit) returns it.
+  type: dict
+  returned: always
+  sample: {policy: strict, compliant: true, findings: [], unknown: [], accepted: []}
+receipt_digest:
+  description: SHA-256 of the receipt.
+  type: str
+  returned: always
+  sample: 0c1e6fd0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c
+receipt_document:
+  description: The receipt.
+  type: dict
+  returned: always
+  sample: {format: 2, passed: true, compliant: true}
 checks:
   description: The checks.
   type: list
@@ -200,13 +277,16 @@ receipt:
   sample: /var/lib/failclosed-openclaw/receipt.json
 """
 
+import datetime
+import hashlib
+import json
 import os
 import pwd
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _openclaw, _verification
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _audit, _files, _openclaw, _verification
 
 NODE_CHECKS = ("default-model", "fallbacks", "alias", "gateway-route", "model-run", "fails-closed")
 # A gateway under load has been seen to need 7 s for it.
@@ -276,8 +356,41 @@ def _node_checks(
     return checks
 
 
-def _verify(module: AnsibleModule, expectation: _verification.Expectation) -> tuple[_verification.Report, bool]:
-    """Return the report and whether the receipt was, or would be, rewritten."""
+def _audit_routes(
+    module: AnsibleModule, subject: _verification.Subject, report: _verification.Report
+) -> _verification.Check:
+    params = module.params
+    strict_egress = _audit.has_strict_egress(subject.account.uid)
+    found = _audit.audit(
+        _audit.Subject(
+            subject.account, subject.config_path, subject.state_dir, params["provider"], params["base_url"] or None
+        ),
+        policy=params["policy"],
+        exceptions=_audit.parse_exceptions(params["exceptions"]),
+        today=datetime.datetime.now(datetime.timezone.utc).date(),
+        strict_egress=strict_egress,
+        remediate="none",
+    )
+    check = _verification.check_routes(found, params["policy"])
+    values = _audit.as_return_values(found)
+    kept = ("compliant", "findings", "unknown", "accepted", "config_digest")
+    report.routes = {
+        "policy": params["policy"],
+        "fail_closed": params["fail_closed"],
+        "strict_egress": strict_egress,
+        **{name: values[name] for name in kept},
+    }
+    if not params["fail_closed"] or (check.result == _verification.UNKNOWN and params["unknown_routes"] == "report"):
+        report.tolerated = frozenset({check.id})
+        if check.result != _verification.PASSED:
+            module.warn(f"Not compliant, and tolerated by what was asked for: {check.detail}")
+    return check
+
+
+def _verify(
+    module: AnsibleModule, expectation: _verification.Expectation
+) -> tuple[_verification.Report, bool, dict[str, t.Any]]:
+    """Return the report, whether the receipt was, or would be, rewritten, and the receipt as it is afterwards."""
     params = module.params
     config_path = params["config_path"] or os.path.join(params["state_dir"], "openclaw.json")
     report = _verification.Report()
@@ -288,13 +401,15 @@ def _verify(module: AnsibleModule, expectation: _verification.Expectation) -> tu
         if not module.check_mode:
             raise
         report.checks.append(_verification.Check("gateway-ready", _verification.UNKNOWN, "nothing is installed yet"))
-        return report, True
+        return report, True, report.as_receipt()
     subject = _verification.Subject(tuple(params["command"]), account, config_path, params["state_dir"])
     report.versions["openclaw"] = _openclaw.installed_version(subject.command) or "unknown"
     report.checks = [
         _verification.check_gateway_ready(expectation, account.uid),
         *_verification.check_proxy(expectation),
     ]
+    live = list(report.checks)
+    report.checks.append(_audit_routes(module, subject, report))
     demanded = [name for name in ("model_run", "proxy_stopped") if params[name]]
     try:
         report.inputs = _verification.inputs_digest(subject, expectation, demanded, params["depends_on"])
@@ -311,7 +426,7 @@ def _verify(module: AnsibleModule, expectation: _verification.Expectation) -> tu
                 report.reused.append(identifier)
     elif module.check_mode:
         report.checks.append(_verification.Check("default-model", _verification.UNKNOWN, "not asked in check mode"))
-    elif any(check.result != _verification.PASSED for check in report.checks):
+    elif any(check.result != _verification.PASSED for check in live):
         report.checks.append(
             _verification.Check(
                 "default-model", _verification.UNKNOWN, "not asked while gateway or proxy are not right"
@@ -333,9 +448,16 @@ def _verify(module: AnsibleModule, expectation: _verification.Expectation) -> tu
             )
     results = {check.id: check.result for check in report.checks}
     differs = not current or results != {identifier: check["result"] for identifier, check in before.items()}
-    if differs and not module.check_mode:
-        _verification.write_receipt(params["receipt"], report.as_receipt())
-    return report, differs
+    differs = differs or last is None or last["routes"] != report.routes
+    # Nothing differs but the time, and the receipt on the host keeps the one at which it was written.
+    receipt = report.as_receipt() if differs or last is None else last
+    if not module.check_mode:
+        if differs:
+            _verification.write_receipt(params["receipt"], receipt)
+        if params["metrics_file"]:
+            _verification.write_metrics(params["metrics_file"], receipt)
+        module.log(f"failclosed.openclaw: compliant={json.dumps(report.compliant)} at {_verification.now()}")
+    return report, differs, receipt
 
 
 def main() -> None:
@@ -349,6 +471,23 @@ def main() -> None:
             "default_model": {"type": "str", "required": True},
             "fallbacks": {"type": "list", "elements": "str", "default": []},
             "alias": {"type": "str", "default": ""},
+            "base_url": {"type": "str"},
+            "policy": {"type": "str", "choices": ["strict", "claude-only"], "default": "strict"},
+            "exceptions": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "id": {"type": "str", "required": True},
+                    "path": {"type": "str"},
+                    "reason": {"type": "str", "required": True},
+                    "expires": {"type": "str", "required": True},
+                },
+            },
+            "fail_closed": {"type": "bool", "default": True},
+            "unknown_routes": {"type": "str", "choices": ["report", "fail"], "default": "report"},
+            "metrics_file": {"type": "path", "default": ""},
+            "controller_dir": {"type": "str", "default": ""},
             "proxy_host": {"type": "str", "default": "127.0.0.1"},
             "proxy_port": {"type": "int", "default": 3456},
             "proxy_user": {"type": "str", "default": ""},
@@ -377,19 +516,23 @@ def main() -> None:
         )
     try:
         expectation = _expectation(module)
-        report, changed = _verify(module, expectation)
+        report, changed, receipt = _verify(module, expectation)
     except (
         _verification.VerificationError,
+        _audit.AuditError,
         _openclaw.OpenClawError,
         _files.FileError,
         OSError,
         ValueError,
     ) as error:
         module.fail_json(msg=f"The route could not be verified: {error}")
-    receipt = report.as_receipt()
     result: dict[str, t.Any] = {
         "changed": changed,
         "passed": report.passed,
+        "compliant": report.compliant,
+        "routes": report.routes,
+        "receipt_digest": hashlib.sha256(_verification.receipt_bytes(receipt)).hexdigest(),
+        "receipt_document": receipt,
         "checks": receipt["checks"],
         "reused": report.reused,
         "proved_at": report.proved_at,

@@ -576,3 +576,35 @@ def snapshot(root: Path) -> dict[str, tuple[int, int, str]]:
             yield str(path), (status.st_mode, status.st_mtime_ns if path.is_file() else 0, content)
 
     return dict(entries())
+
+
+class TestPlanned:
+    def test_the_configuration_is_judged_as_it_will_be(self, host: AuditedHost) -> None:
+        host.patch(defaults(model={"primary": DIRECT, "fallbacks": [DIRECT]}))
+        planned = _audit.Planned(defaults(model=PINNED), ["agents.defaults.model"])
+        assert host.audit(planned=planned).compliant is True
+        assert host.audit().compliant is False
+
+    def test_a_patch_that_opens_a_route_is_seen_and_closed(self, host: AuditedHost) -> None:
+        report = host.audit(planned=_audit.Planned(agent(model=DIRECT)))
+        assert [each.id for each in report.findings] == ["agent-model"]
+        assert report.patch == agent(model=PINNED)
+
+    def test_without_a_file_the_patch_is_all_there_is(self, host: AuditedHost) -> None:
+        host.config.unlink()
+        assert host.audit(planned=_audit.Planned(CONVERGED)).compliant is True
+        assert host.audit(planned=_audit.Planned({})).compliant is False
+
+    def test_a_wrong_path_is_named(self, host: AuditedHost) -> None:
+        with pytest.raises(_audit.AuditError, match="replace_paths"):
+            host.audit(planned=_audit.Planned({}, ["a..b"]))
+
+
+def test_an_agent_says_explicitly_that_it_has_no_fallbacks(host: AuditedHost) -> None:
+    host.patch(
+        {"agents": {"entries": {"one": {"model": DEFAULT}, "two": {"model": {"primary": DEFAULT}}, "three": {}}}}
+    )
+    report = host.audit(remediate="default")
+    assert report.compliant is True
+    assert report.patch == {"agents": {"entries": {"one": {"model": PINNED}, "two": {"model": {"fallbacks": []}}}}}
+    assert host.audit(remediate="none").patch == {}

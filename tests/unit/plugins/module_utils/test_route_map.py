@@ -206,6 +206,7 @@ ELSEWHERE = frozenset(
         "external-harness",
         "forward-proxy",
         "media-model",
+        "memory-search-provider",
         "model-runtime",
         "other-provider",
         "plugin-model-choice",
