@@ -17,6 +17,7 @@ import typing as t
 from pathlib import Path
 
 _STANZA_PACKAGE = re.compile(r"^Package: (\S+)$", re.MULTILINE)
+_CAP_NET_ADMIN = 12
 _STANZA_STATUS = re.compile(r"^Status: \S+ \S+ installed$", re.MULTILINE)
 
 
@@ -42,6 +43,12 @@ def installed_packages(status: str, names: t.Iterable[str]) -> list[str]:
         if match and match.group(1) in wanted and _STANZA_STATUS.search(stanza):
             found.add(match.group(1))
     return sorted(found)
+
+
+def has_net_admin(status: str) -> bool:
+    """Whether a /proc/PID/status text shows the effective capability CAP_NET_ADMIN."""
+    match = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return match is not None and bool(int(match.group(1), 16) >> _CAP_NET_ADMIN & 1)
 
 
 def systemd_version(text: str) -> int:
@@ -87,7 +94,7 @@ def describe(packages: t.Iterable[str], *, root: Path = Path("/")) -> dict[str, 
     """Describe the host below ``root``.
 
     Returns a dictionary with ``os_id``, ``os_version``, ``os_name``, ``architecture``, ``python_version``,
-    ``systemd_running``, ``systemd_version`` (0 when unknown) and ``packages_installed``.
+    ``systemd_running``, ``systemd_version`` (0 when unknown), ``net_admin`` and ``packages_installed``.
     """
     release = parse_os_release(_read(root / "etc/os-release") or _read(root / "usr/lib/os-release"))
     running = os.path.isdir(root / "run/systemd/system")
@@ -99,5 +106,6 @@ def describe(packages: t.Iterable[str], *, root: Path = Path("/")) -> dict[str, 
         "python_version": platform.python_version(),
         "systemd_running": running,
         "systemd_version": _installed_systemd_version(root) if running else 0,
+        "net_admin": has_net_admin(_read(root / "proc/self/status")),
         "packages_installed": installed_packages(_read(root / "var/lib/dpkg/status"), packages),
     }

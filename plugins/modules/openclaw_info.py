@@ -109,6 +109,11 @@ systemd_version:
   type: int
   returned: always
   sample: 252
+net_admin:
+  description: Whether the module ran with CAP_NET_ADMIN, which a kernel rule needs; without become it does not.
+  type: bool
+  returned: always
+  sample: true
 packages_installed:
   description: Those of O(packages) that are installed, sorted.
   type: list

@@ -1,0 +1,373 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Try, as the users whom it concerns, what the kernel rule allows and refuses. Private to this collection.
+
+A refusal counts only when this table's own counter went up by exactly what was tried, and only beside its positive
+control: another user's packets to the same address, which the counters must not see. Those have a hop limit of 1, so
+that they show an open way out of this host without reaching anybody.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import json
+import os
+import select
+import signal
+import socket
+import time
+import typing as t
+from contextlib import suppress
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress
+from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import (
+    FAILED,
+    NOT_APPLICABLE,
+    PASSED,
+    UNKNOWN,
+    Probe,
+)
+
+HTTPS = 443
+# RFC 5737 and RFC 3849: nobody's addresses, for what only strict mode refuses.
+NOBODYS_ADDRESSES = ("192.0.2.1", "2001:db8::1")
+# Both are answers of the local kernel within a fraction of a millisecond; a firewall's far away take longer.
+_PATIENCE_SECONDS = 0.5
+_ROUNDS = 3
+_NO_ROUTE = ("ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EHOSTUNREACH")
+_REFUSALS = ("ECONNREFUSED", "EPERM")
+_OPEN, _SILENT = "open", "silent"
+
+
+class ProbeError(Exception):
+    """A child process could not do its part; the message says why."""
+
+
+class Attempt(t.NamedTuple):
+    """One connection (tcp) or datagram (udp) to an address; ``near``: with a hop limit of 1."""
+
+    protocol: str
+    address: str
+    port: int
+    near: bool = False
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _name(code: int) -> str:
+    return errno.errorcode.get(code, str(code))
+
+
+def _begin(attempt: Attempt) -> tuple[socket.socket | None, str]:
+    kind = socket.SOCK_STREAM if attempt.protocol == "tcp" else socket.SOCK_DGRAM
+    try:
+        connection = socket.socket(_family(attempt.address), kind)
+    except OSError as error:
+        return None, _name(error.errno or 0)
+    connection.setblocking(False)
+    try:
+        if attempt.near and _family(attempt.address) == socket.AF_INET6:
+            connection.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1)
+        elif attempt.near:
+            connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+        connection.connect((attempt.address, attempt.port))
+        if attempt.protocol == "udp":
+            connection.send(b"\0")
+    except BlockingIOError:
+        return connection, ""
+    except OSError as error:
+        connection.close()
+        return None, _name(error.errno or 0)
+    if attempt.protocol == "tcp":
+        connection.close()
+        return None, _OPEN
+    return connection, ""
+
+
+def try_all(attempts: t.Sequence[Attempt], patience_seconds: float = _PATIENCE_SECONDS) -> list[str]:
+    """Make all attempts at once; for each: open, silent, or the name of the error."""
+    outcomes = [_SILENT] * len(attempts)
+    poll = select.poll()
+    pending: dict[int, tuple[int, socket.socket]] = {}
+    for index, attempt in enumerate(attempts):
+        connection, outcome = _begin(attempt)
+        if connection is None:
+            outcomes[index] = outcome
+            continue
+        pending[connection.fileno()] = (index, connection)
+        # A datagram that nobody refuses gives no sign; an error shows itself as POLLERR.
+        poll.register(connection, select.POLLOUT if attempt.protocol == "tcp" else 0)
+    deadline = time.monotonic() + patience_seconds
+    while pending and (remaining := deadline - time.monotonic()) > 0:
+        for descriptor, _event in poll.poll(remaining * 1000):
+            index, connection = pending.pop(descriptor)
+            poll.unregister(descriptor)
+            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            outcomes[index] = _name(code) if code else _OPEN
+            connection.close()
+    for _index, connection in pending.values():
+        connection.close()
+    return outcomes
+
+
+Answer = t.TypeVar("Answer")
+
+
+def as_user(uid: int, gid: int, work: t.Callable[[], Answer], *, timeout_seconds: float = 20.0) -> Answer:
+    """Run ``work`` in a child process of that user and return what it returned, which must fit into JSON.
+
+    The child executes no program: that keeps it undumpable, so that nobody of the same uid can look into it or speak in
+    its place. Raises ProbeError when it gives no answer.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            os.setgroups([])
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            content = json.dumps(work()).encode()
+            while content:
+                content = content[os.write(writing, content) :]
+            status = 0
+        finally:
+            # Nothing of the parent's may run here: no handlers, no buffers.
+            os._exit(status)
+    os.close(writing)
+    try:
+        content = _read(reading, timeout_seconds)
+    finally:
+        os.close(reading)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    try:
+        return t.cast("Answer", json.loads(content))
+    except ValueError:
+        raise ProbeError(f"a process of uid {uid} ended without an answer") from None
+
+
+def _read(descriptor: int, timeout_seconds: float) -> bytes:
+    deadline = time.monotonic() + timeout_seconds
+    pieces = []
+    while (remaining := deadline - time.monotonic()) > 0:
+        ready, _writing, _errors = select.select([descriptor], [], [], remaining)
+        piece = os.read(descriptor, 65536) if ready else b""
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def first_address(network: _egress.Network) -> str:
+    """The first usable address of a network; the address itself where there is only one."""
+    if network.num_addresses <= 2:
+        return str(network.network_address)
+    return str(network.network_address + 1)
+
+
+def targets(policy: _egress.Policy) -> list[tuple[str, str]]:
+    """The addresses that the gateway must not reach, each with the name of the counters that show it."""
+    found = [(first_address(network), "denied") for network in policy.denied]
+    if policy.strict is not None:
+        reachable = [destination.network for destination in policy.strict.allowed]
+        for address in NOBODYS_ADDRESSES:
+            if not any(_contains(network, address) for network in (*policy.denied, *reachable)):
+                found.append((address, "strict"))
+    return found
+
+
+def _contains(network: _egress.Network, address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return parsed.version == network.version and parsed in network
+
+
+def routed(policy: _egress.Policy) -> tuple[str, ...]:
+    """The families in which this host has a route to what is denied, found without sending anything."""
+    found = set()
+    for address, _kind in targets(policy):
+        family = _family(address)
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((address, HTTPS))
+        except OSError:
+            continue
+        found.add("ipv6" if family == socket.AF_INET6 else "ipv4")
+    return tuple(sorted(found))
+
+
+def stranger(policy: _egress.Policy) -> int:
+    """A uid that the rule has nothing to do with."""
+    known = {0, policy.gateway_uid, *(policy.proxy.clients if policy.proxy else ())}
+    if policy.proxy:
+        known.add(policy.proxy.uid)
+    return next(
+        uid
+        for uid in range(65534, 60000, -1)
+        if uid not in known and not any(first <= uid <= last for first, last in policy.uid_ranges)
+    )
+
+
+class Identity(t.NamedTuple):
+    """A user as the kernel knows it."""
+
+    uid: int
+    gid: int
+
+
+class Prober:
+    """Tries a loaded policy. ``counters`` reads this table's counters; raises what that raises, and ProbeError."""
+
+    def __init__(self, policy: _egress.Policy, gateway: Identity, counters: t.Callable[[], dict[str, int]]) -> None:
+        self._policy = policy
+        self._gateway = gateway
+        self._counters = counters
+        other = stranger(policy)
+        self._stranger = Identity(other, other)
+
+    def run(self) -> list[Probe]:
+        """Every probe that applies to this policy and this host."""
+        return [*self.direct(), *self.proxy_port()]
+
+    def _counted(self, identity: Identity, attempts: t.Sequence[Attempt]) -> tuple[list[str], dict[str, int]]:
+        before = self._counters()
+        outcomes = as_user(identity.uid, identity.gid, lambda: try_all(attempts))
+        after = self._counters()
+        moved = {name: count - before.get(name, 0) for name, count in after.items()}
+        return outcomes, {name: count for name, count in moved.items() if count}
+
+    def direct(self) -> list[Probe]:
+        """Whether the gateway's user is refused by this table, and another user is not."""
+        found = targets(self._policy)
+        kinds = [(address, kind, protocol) for address, kind in found for protocol in ("tcp", "udp")]
+        attempts = [Attempt(protocol, address, HTTPS) for address, _kind, protocol in kinds]
+        probes: list[Probe] = []
+        moved: dict[str, int] = {}
+        control_moved: dict[str, int] = {}
+        expected: dict[str, int] = {}
+        # The gateway may be trying the same at the same time, which moves the counters, too.
+        for _round in range(_ROUNDS):
+            outcomes, moved = self._counted(self._gateway, attempts)
+            near = [attempt._replace(near=True) for attempt in attempts]
+            controls, control_moved = self._counted(self._stranger, near)
+            expected = {}
+            for (_address, kind, protocol), outcome in zip(kinds, outcomes):
+                if outcome not in _NO_ROUTE:
+                    name = f"{kind}_{'tcp' if protocol == 'tcp' else 'other'}"
+                    expected[name] = expected.get(name, 0) + 1
+            probes = [
+                _judge_direct(attempt, outcome, control)
+                for attempt, outcome, control in zip(attempts, outcomes, controls)
+            ]
+            if moved == expected and not control_moved:
+                return probes
+        if control_moved and control_moved == expected:
+            return [*probes, Probe("direct-counters", FAILED, "the rule refuses other users as well")]
+        if any(moved.get(name, 0) < count for name, count in expected.items()):
+            return [
+                *probes,
+                Probe(
+                    "direct-counters",
+                    FAILED,
+                    f"{_counts(expected)} were tried and {_counts(moved)} counted: something else on this host refuses"
+                    " first, or the rule does not see them",
+                ),
+            ]
+        return [
+            *probes,
+            Probe(
+                "direct-counters",
+                UNKNOWN,
+                f"{_counts(expected)} were tried and {_counts(moved)} counted, and {_counts(control_moved)} during the"
+                " control: the gateway's user keeps trying other ways by itself, so nothing could be told apart",
+            ),
+        ]
+
+    def proxy_port(self) -> list[Probe]:
+        """Whether only the named users get to the proxy's port, and only the proxy may answer from it."""
+        proxy = self._policy.proxy
+        if proxy is None:
+            return []
+        attempt = Attempt("tcp", "127.0.0.1", proxy.port)
+        outcomes, moved = self._counted(self._stranger, [attempt])
+        refused = outcomes == ["ECONNREFUSED"] and moved.get("proxy_client") == 1
+        outcome, control = self._counted(self._gateway, [attempt])
+        counted = control.get("proxy_client", 0)
+        return [
+            Probe(
+                "proxy-port-stranger",
+                PASSED if refused else FAILED,
+                f"uid {self._stranger.uid}: {outcomes[0]}, {'counted' if moved.get('proxy_client') else 'not counted'}",
+            ),
+            Probe(
+                "proxy-port-gateway",
+                PASSED if not counted and outcome[0] in (_OPEN, "ECONNREFUSED", _SILENT) else FAILED,
+                "not refused by the rule" if not counted else f"uid {self._gateway.uid} is refused by the rule",
+            ),
+            self.squatting(proxy),
+        ]
+
+    def squatting(self, proxy: _egress.Proxy, address: str = "127.83.81.84") -> Probe:
+        """Whether another user who listens on the proxy's port gets a connection; root asks.
+
+        While the proxy runs its own address is taken, so the default is another one of loopback.
+        """
+        identifier = "proxy-port-squatting"
+        before = self._counters()
+        outcome = _squat(self._stranger.uid, address, proxy.port)
+        counted = self._counters().get("proxy_answer", 0) - before.get("proxy_answer", 0)
+        control = _squat(proxy.uid, address, proxy.port)
+        if outcome == "EADDRINUSE":
+            return Probe(identifier, NOT_APPLICABLE, "the proxy holds its port on every address")
+        if outcome == _OPEN:
+            return Probe(identifier, FAILED, f"uid {self._stranger.uid} answered from port {proxy.port}")
+        if outcome == _SILENT and counted > 0 and control == _OPEN:
+            return Probe(identifier, PASSED, f"uid {self._stranger.uid} got no connection, the proxy's user did")
+        return Probe(
+            identifier,
+            UNKNOWN,
+            f"uid {self._stranger.uid}: {outcome}, counted {counted}; the proxy's user: {control}",
+        )
+
+
+def _squat(uid: int, address: str, port: int) -> str:
+    """Listen as that user and connect as root: open, silent, or the name of the error."""
+
+    def work() -> str:
+        # A socket keeps the user who made it, so one process can be both ends.
+        os.seteuid(uid)
+        with socket.socket(_family(address), socket.SOCK_STREAM) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((address, port))
+                listener.listen(1)
+            except OSError as error:
+                return _name(error.errno or 0)
+            os.seteuid(0)
+            return try_all([Attempt("tcp", address, port)])[0]
+
+    return as_user(0, 0, work)
+
+
+def _judge_direct(attempt: Attempt, outcome: str, control: str) -> Probe:
+    identifier = f"direct-{attempt.protocol} {attempt.address}"
+    if outcome in _NO_ROUTE:
+        if control in _NO_ROUTE:
+            return Probe(identifier, NOT_APPLICABLE, "this host has no route there")
+        return Probe(identifier, UNKNOWN, f"{outcome} for the gateway's user, {control} for another")
+    if outcome not in _REFUSALS:
+        return Probe(identifier, FAILED, f"not refused for the gateway's user: {outcome}")
+    if control in ("EPERM", "EACCES", *_NO_ROUTE[:3]):
+        return Probe(identifier, UNKNOWN, f"refused for everybody ({control}), so that nothing shows whose rule it is")
+    return Probe(identifier, PASSED, "refused and counted for the gateway's user, not for another")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing"

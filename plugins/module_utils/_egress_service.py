@@ -1,0 +1,175 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How the kernel rule comes back after a boot and after nftables.service, and holds the gateway. Private to this
+collection.
+
+nftables.service flushes every table when it starts, reloads or stops; a drop-in of it loads this table again right
+after, in the same job. PartOf= would cover restart and stop, but neither a reload nor the first start.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _files, _service_unit
+
+NFT_PATHS = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft")
+NFTABLES_DROP_IN = "/etc/systemd/system/nftables.service.d/failclosed-openclaw.conf"
+_MARK = "# Managed by Ansible, role failclosed.openclaw.openclaw_egress\n"
+
+_UNIT = """\
+[Unit]
+Description=Kernel rule for the OpenClaw gateway (nftables table inet {table})
+Documentation=man:nft(8)
+DefaultDependencies=no
+Wants=network-pre.target
+After=local-fs.target nftables.service
+Before=network-pre.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={nft} --file {rules}
+ExecReload={nft} --file {rules}
+# Without an ExecStop: to stop this unit does not open the way.
+Restart=on-failure
+RestartSec=2
+TimeoutStartSec=30
+StandardInput=null
+
+UMask=0077
+NoNewPrivileges=true
+CapabilityBoundingSet=CAP_NET_ADMIN
+AmbientCapabilities=
+ProtectSystem=strict
+ProtectHome=true
+PrivateDevices=true
+ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectKernelLogs=true
+ProtectControlGroups=true
+ProtectClock=true
+ProtectHostname=true
+ProtectProc=invisible
+RestrictAddressFamilies=AF_UNIX AF_NETLINK
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+MemoryDenyWriteExecute=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=sysinit.target
+"""
+
+_NFTABLES = """\
+# nftables.service has just flushed every table; its own result must not depend on this one.
+[Service]
+ExecStartPost=-{nft} --file {rules}
+ExecReload=-{nft} --file {rules}
+ExecStopPost=-{nft} --file {rules}
+"""
+
+# Requires= would also stop the gateway whenever the rule is loaded anew.
+_GATEWAY = """\
+# The gateway does not start unless the table is loaded, and is for the uid that it has.
+[Unit]
+Wants={unit}.service
+After={unit}.service
+
+[Service]
+ExecStartPre=+/bin/sh -c '{nft} list chain inet {table} output >/dev/null'
+ExecStartPre=/bin/sh -c 'test $$(id -u) -eq {uid} || {{ echo The kernel rule is for uid {uid} >&2; exit 1; }}'
+"""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What belongs to the rule on a host; ``gateway_unit`` is empty where the gateway is no system service."""
+
+    nft: str
+    rules: str
+    gateway_uid: int
+    gateway_unit: str
+
+    def service(self) -> _service_unit.Service:
+        names = {"nft": self.nft, "rules": _egress.RULES, "table": _egress.TABLE, "unit": _egress.UNIT}
+        files = [
+            _service_unit.ManagedFile(_egress.RULES, self.rules.encode()),
+            _service_unit.ManagedFile(NFTABLES_DROP_IN, (_MARK + _NFTABLES.format(**names)).encode(), restart=False),
+        ]
+        if self.gateway_unit:
+            text = _MARK + _GATEWAY.format(uid=self.gateway_uid, **names)
+            path = gateway_drop_in(self.gateway_unit)
+            files.append(_service_unit.ManagedFile(path, text.encode(), restart=False))
+        return _service_unit.Service(name=_egress.UNIT, unit=_MARK + _UNIT.format(**names), files=tuple(files))
+
+
+def find_nft(candidates: t.Sequence[str] = NFT_PATHS) -> str | None:
+    """Where nft is; the same answer whatever PATH a login has, because it goes into a unit."""
+    return next((path for path in candidates if os.access(path, os.X_OK)), None)
+
+
+def gateway_drop_in(unit: str) -> str:
+    return f"/etc/systemd/system/{unit}.d/10-failclosed-egress.conf"
+
+
+def _content(path: str) -> bytes | None:
+    parent, name = posixpath.split(path)
+    try:
+        with _files.open_directory(parent) as descriptor:
+            found = _files.read_file(descriptor, name)
+    except FileNotFoundError:
+        return None
+    return found.content if found else None
+
+
+def converge(installation: Installation, *, run: _service_unit.RunCommand, check_mode: bool) -> _service_unit.Outcome:
+    """Bring rules, unit and drop-ins into place and start or restart the unit if they changed.
+
+    Raises ServiceError, FileError or OSError.
+    """
+    service = installation.service()
+    drop_ins = [file for file in service.files if not file.restart]
+    stale = any(_content(file.path) != file.content for file in drop_ins)
+    if not check_mode:
+        for file in service.files:
+            os.makedirs(posixpath.dirname(file.path), mode=0o755, exist_ok=True)
+    outcome = _service_unit.converge(service, run=run, check_mode=check_mode)
+    if stale and not check_mode:
+        _service_unit.Systemd(run).require("daemon-reload")
+    return outcome
+
+
+def load(run: _service_unit.RunCommand) -> None:
+    """Load the rules from their file; raises ServiceError."""
+    _service_unit.Systemd(run).require("restart", f"{_egress.UNIT}.service")
+
+
+def remove(gateway_unit: str, *, run: _service_unit.RunCommand, check_mode: bool) -> _service_unit.Outcome:
+    """Remove unit, drop-ins, rules and record; what is not there is fine. The table itself is nft's to remove."""
+    paths = [NFTABLES_DROP_IN, _egress.RULES, _egress.RECORD]
+    if gateway_unit:
+        paths.insert(0, gateway_drop_in(gateway_unit))
+    outcome = _service_unit.remove(_egress.UNIT, paths, run=run, check_mode=check_mode)
+    if not check_mode:
+        for directory in {posixpath.dirname(path) for path in paths if path != _egress.RECORD}:
+            _remove_if_empty(directory)
+    return outcome
+
+
+def _remove_if_empty(directory: str) -> None:
+    try:
+        if stat.S_ISDIR(os.lstat(directory).st_mode) and not os.listdir(directory):
+            os.rmdir(directory)
+    except FileNotFoundError:
+        return
