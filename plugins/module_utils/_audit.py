@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_desired,
     _config_edit,
+    _egress,
     _merge_patch,
     _openclaw,
     _openclaw_environment,
@@ -165,7 +166,8 @@ def audit(
     policy: str = STRICT,
     exceptions: Sequence[PolicyException] = (),
     today: datetime.date,
-    strict_egress: bool = False,
+    egress: _egress.Observation | None = None,
+    egress_required: bool = False,
     remediate: str = "all",
     planned: Planned | None = None,
     unit_directories: Sequence[str] = _openclaw_environment.SYSTEM_UNIT_DIRECTORIES,
@@ -173,8 +175,9 @@ def audit(
 ) -> Report:
     """Look at everything there is.
 
-    ``strict_egress``: whether the kernel was seen to let the gateway's user reach nothing but what is listed; it
-    covers what runs code of its own. ``remediate``: ``all``, ``default`` (fallbacks, aliases and the models of single
+    ``egress``: what is seen of the kernel rule. Probed strict egress covers what runs code of its own. With
+    ``egress_required``, a rule that is not enforced is a finding, and one of which nobody can tell is unknown.
+    ``remediate``: ``all``, ``default`` (fallbacks, aliases and the models of single
     agents) or ``none``: what the patch closes. ``planned``: an edit that is about to be made; the configuration is
     judged as it will be then.
     """
@@ -195,6 +198,12 @@ def audit(
     hits += _environment_hits(subject, routes, seen, environments)
     hits += routes.hits(credentials=_opens_more(routes, [*hits, *routes.hits()]))
     hits += _restore_hits(subject, routes, seen, environments)
+    if egress_required and (egress is None or egress.enforced is not True):
+        reason = egress.reason if egress is not None else "was not looked at"
+        if egress is not None and egress.enforced is False:
+            hits.append(_routes.Hit("kernel-rule", "nftables", _routes.BYPASS, reason))
+        else:
+            unknown.append(Unknown("kernel-rule", "nftables", reason, _route_map.remedy_of("kernel-rule")))
     return _judge(
         hits,
         unknown,
@@ -202,7 +211,7 @@ def audit(
         policy=policy,
         exceptions=exceptions,
         today=today,
-        strict_egress=strict_egress,
+        strict_egress=is_strict(egress),
         remediate=remediate,
         digest=snapshot.digest,
     )
@@ -512,9 +521,21 @@ def remediation_patch(config: Any, wanted: Sequence[_routes.Edit]) -> tuple[dict
     return (patch if isinstance(patch, dict) else {}), sorted(withheld)
 
 
-def has_strict_egress(uid: int) -> bool:
-    """Whether this very kernel was seen to let the user reach nothing but what is listed."""
-    return False
+def is_strict(egress: _egress.Observation | None) -> bool:
+    """Whether the kernel lets the gateway's user reach nothing but what is listed, and was seen to."""
+    return egress is not None and egress.enforced is True and egress.probed and egress.mode == _egress.STRICT
+
+
+def egress_values(egress: _egress.Observation) -> dict[str, Any]:
+    """What is seen of the kernel rule, as a module returns it and a receipt keeps it."""
+    return {
+        "enforced": egress.enforced,
+        "probed": egress.probed,
+        "mode": egress.mode or "",
+        "digest": egress.digest or "",
+        "networks": list(egress.networks),
+        "reason": egress.reason,
+    }
 
 
 def as_return_values(report: Report) -> dict[str, Any]:

@@ -282,7 +282,8 @@ def _opened(path: str) -> Iterator[sqlite3.Connection]:
         for ending in ("", "-wal"):
             if os.path.lexists(path + ending):
                 shutil.copyfile(path + ending, copy + ending)
-        if os.lstat(path)[:9] != status[:9]:
+        after = os.lstat(path)
+        if (after.st_ino, after.st_size, after.st_mtime_ns) != (status.st_ino, status.st_size, status.st_mtime_ns):
             raise StateUnreadableError("changed while it was copied; look again")
         with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
             yield connection

@@ -573,6 +573,13 @@ ROUTES: tuple[Route, ...] = (
         (AUDIT_ONLY,),
     ),
     Route(
+        "kernel-rule",
+        SPECIAL,
+        (),
+        "The kernel rule that closes the gateway's direct ways is not loaded as it was probed",
+        (AUDIT_ONLY,),
+    ),
+    Route(
         "exception-expired",
         SPECIAL,
         (),
@@ -670,6 +677,7 @@ REMEDIES: dict[str, str] = {
     "forward-proxy-environment": "Name the proxy's host in NO_PROXY (openclaw_gateway_no_proxy) and restart.",
     "other-configuration": "Restart the gateway with this configuration, or audit the one that it uses.",
     "configuration-restore": "Remove openclaw.json.bak, or keep the member meta in openclaw.json.",
+    "kernel-rule": "Run site.yml: the role openclaw_egress loads the rule and probes it.",
     "exception-expired": "Close the route, or renew the exception with a later date.",
 }
 _CODE_REMEDY = "Switch on strict egress (openclaw_egress_strict: true), remove it, or list an exception."

@@ -80,15 +80,14 @@ options:
           again, and so is the exception.
         type: str
         required: true
-  strict_egress:
+  egress:
     description:
-      - Whether strict egress counts as proven. Only then is code with a network of its own covered, such as an MCP
-        server.
-      - With V(auto), what the kernel holds now is compared with what was probed there.
-      - V(no) does not look.
+      - The kernel rule of the role P(failclosed.openclaw.openclaw_egress#role) is always looked at. Only where it is in
+        strict mode, and loaded as it was probed, is code with a network of its own covered, such as an MCP server.
+      - With V(required), a rule that is not enforced is a finding, and one of which nobody can tell is unknown.
     type: str
-    choices: [auto, "no"]
-    default: auto
+    choices: [optional, required]
+    default: optional
   patch:
     description:
       - A merge patch that is about to be applied. The configuration is looked at as it will be then, also where there
@@ -235,11 +234,37 @@ policy:
   returned: always
   type: str
   sample: strict
-strict_egress:
-  description: Whether strict egress was proven on this host.
+egress:
+  description: What is seen of the kernel rule.
   returned: always
-  type: bool
-  sample: false
+  type: dict
+  contains:
+    enforced:
+      description: True, false, or null for unknown.
+      type: bool
+    probed:
+      description: Whether the very rules that were probed since the boot are loaded.
+      type: bool
+    mode:
+      description: V(default), V(strict), or empty when there is no record.
+      type: str
+    digest:
+      description: Digest of the loaded rules.
+      type: str
+    networks:
+      description: The networks that are denied.
+      type: list
+      elements: str
+    reason:
+      description: Why it is not enforced.
+      type: str
+  sample:
+    enforced: true
+    probed: true
+    mode: default
+    digest: sha256:0c1e6fd0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c
+    networks: ["160.79.104.0/23", "2607:6bc0::/48"]
+    reason: ""
 config_digest:
   description: SHA-256 of the configuration that was read, empty when there was none.
   returned: always
@@ -255,7 +280,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _audit, _openclaw
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _audit, _egress, _openclaw
 
 DEFAULT_USER = "openclaw"
 
@@ -292,7 +317,7 @@ def main() -> None:
             },
             "patch": {"type": "dict"},
             "replace_paths": {"type": "list", "elements": "str", "default": []},
-            "strict_egress": {"type": "str", "choices": ["auto", "no"], "default": "auto"},
+            "egress": {"type": "str", "choices": ["optional", "required"], "default": "optional"},
             "remediate": {"type": "str", "choices": ["all", "default", "none"], "default": "all"},
         },
         supports_check_mode=True,
@@ -308,14 +333,15 @@ def main() -> None:
             module.fail_json(msg=f"{error}. Nothing was looked at.")
         # The run that is predicted creates the user first.
         report = _audit.nothing_there(str(params["user"]))
-        module.exit_json(changed=False, policy=params["policy"], strict_egress=False, **_audit.as_return_values(report))
+        nothing = _audit.egress_values(_egress.observe())
+        module.exit_json(changed=False, policy=params["policy"], egress=nothing, **_audit.as_return_values(report))
     state_dir = params["state_dir"] or posixpath.join(account.home, ".openclaw")
     config_path = params["config_path"] or posixpath.join(state_dir, "openclaw.json")
     for option, path in (("state_dir", state_dir), ("config_path", config_path)):
         if not path.startswith("/"):
             module.fail_json(msg=f"{option}: {path!r} is not absolute; give the whole path. Nothing was looked at.")
     subject = _audit.Subject(account, config_path, state_dir, params["provider"], params["base_url"])
-    strict_egress = params["strict_egress"] == "auto" and _audit.has_strict_egress(account.uid)
+    egress = _egress.observe(account.uid)
     planned = None if params["patch"] is None else _audit.Planned(params["patch"], params["replace_paths"])
     try:
         report = _audit.audit(
@@ -323,7 +349,8 @@ def main() -> None:
             policy=params["policy"],
             exceptions=exceptions,
             today=datetime.datetime.now(datetime.timezone.utc).date(),
-            strict_egress=strict_egress,
+            egress=egress,
+            egress_required=params["egress"] == "required",
             remediate=params["remediate"],
             planned=planned,
         )
@@ -332,7 +359,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         policy=params["policy"],
-        strict_egress=strict_egress,
+        egress=_audit.egress_values(egress),
         **_audit.as_return_values(report),
     )
 

@@ -104,6 +104,11 @@ options:
         reported as not compliant all the same, with a warning.
     type: bool
     default: true
+  egress:
+    description: As in O(failclosed.openclaw.openclaw_audit#module:egress).
+    type: str
+    choices: [optional, required]
+    default: optional
   unknown_routes:
     description:
       - Whether what the audit could not tell fails the task. The host is reported as unknown in both cases.
@@ -286,7 +291,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _audit, _files, _openclaw, _verification
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _audit,
+    _egress,
+    _files,
+    _openclaw,
+    _verification,
+)
 
 NODE_CHECKS = ("default-model", "fallbacks", "alias", "gateway-route", "model-run", "fails-closed")
 # A gateway under load has been seen to need 7 s for it.
@@ -360,7 +371,7 @@ def _audit_routes(
     module: AnsibleModule, subject: _verification.Subject, report: _verification.Report
 ) -> _verification.Check:
     params = module.params
-    strict_egress = _audit.has_strict_egress(subject.account.uid)
+    egress = _egress.observe(subject.account.uid)
     found = _audit.audit(
         _audit.Subject(
             subject.account, subject.config_path, subject.state_dir, params["provider"], params["base_url"] or None
@@ -368,7 +379,8 @@ def _audit_routes(
         policy=params["policy"],
         exceptions=_audit.parse_exceptions(params["exceptions"]),
         today=datetime.datetime.now(datetime.timezone.utc).date(),
-        strict_egress=strict_egress,
+        egress=egress,
+        egress_required=params["egress"] == "required",
         remediate="none",
     )
     check = _verification.check_routes(found, params["policy"])
@@ -377,7 +389,7 @@ def _audit_routes(
     report.routes = {
         "policy": params["policy"],
         "fail_closed": params["fail_closed"],
-        "strict_egress": strict_egress,
+        "egress": _audit.egress_values(egress),
         **{name: values[name] for name in kept},
     }
     if not params["fail_closed"] or (check.result == _verification.UNKNOWN and params["unknown_routes"] == "report"):
@@ -485,6 +497,7 @@ def main() -> None:
                 },
             },
             "fail_closed": {"type": "bool", "default": True},
+            "egress": {"type": "str", "choices": ["optional", "required"], "default": "optional"},
             "unknown_routes": {"type": "str", "choices": ["report", "fail"], "default": "report"},
             "metrics_file": {"type": "path", "default": ""},
             "controller_dir": {"type": "str", "default": ""},

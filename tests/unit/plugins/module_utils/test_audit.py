@@ -19,6 +19,7 @@ import pytest
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _audit,
+    _egress,
     _merge_patch,
     _openclaw_state,
     _route_map,
@@ -52,6 +53,9 @@ def models(**member: Any) -> dict[str, Any]:
     return provider(models=[{"id": "claude-opus-4.6", "input": ["text", "image"], **member}])
 
 
+PROBED_STRICT = _egress.Observation(
+    enforced=True, probed=True, mode="strict", digest="d", gateway_uid=990, networks=(), reason=""
+)
 Prepare = Callable[[AuditedHost], Any]
 
 
@@ -211,7 +215,7 @@ def test_an_older_copy_that_openclaw_would_put_back(host: AuditedHost) -> None:
 
 
 def test_every_id_has_a_trigger_a_summary_and_a_remedy() -> None:
-    covered = {*TRIGGERS, *COMPANIONS, "agent-models-file", "configuration-restore", "exception-expired"}
+    covered = {*TRIGGERS, *COMPANIONS, "agent-models-file", "configuration-restore", "kernel-rule", "exception-expired"}
     base = {each[: -len("-fallbacks")] if each.endswith("-fallbacks") else each for each in covered}
     assert base == set(_route_map.BY_ID)
     for route in _route_map.ROUTES:
@@ -289,10 +293,30 @@ class TestPolicy:
     def test_code_is_covered_by_strict_egress_alone(self, host: AuditedHost) -> None:
         TRIGGERS["code-mcp-server"](host)
         assert host.audit().compliant is None
-        assert host.audit(strict_egress=True).compliant is True
+        assert host.audit(egress=PROBED_STRICT).compliant is True
         # It covers no route of OpenClaw's own: the configuration has to be right as well.
         host.patch(agent(model=DIRECT))
-        assert host.audit(strict_egress=True).compliant is False
+        assert host.audit(egress=PROBED_STRICT).compliant is False
+
+    @pytest.mark.parametrize(
+        ("seen", "compliant"),
+        [
+            (PROBED_STRICT._replace(enforced=False, reason="the table is not loaded"), False),
+            (PROBED_STRICT._replace(enforced=None, probed=False, reason="only root can see it"), None),
+            (PROBED_STRICT._replace(mode="default"), True),
+            (None, None),
+        ],
+    )
+    def test_the_kernel_rule(self, host: AuditedHost, seen: _egress.Observation | None, compliant: bool | None) -> None:
+        report = host.audit(egress=seen, egress_required=True)
+        assert report.compliant is compliant
+        assert {each.id for each in (*report.findings, *report.unknown)} <= {"kernel-rule"}
+        assert host.audit(egress=seen).compliant is True
+
+    @pytest.mark.parametrize("change", [{"enforced": None}, {"probed": False}, {"mode": "default"}])
+    def test_code_is_not_covered_by_less(self, host: AuditedHost, change: dict[str, Any]) -> None:
+        TRIGGERS["code-mcp-server"](host)
+        assert host.audit(egress=PROBED_STRICT._replace(**change)).compliant is None
 
     def test_a_finding_counts_more_than_an_unknown(self, host: AuditedHost) -> None:
         TRIGGERS["code-mcp-server"](host)
