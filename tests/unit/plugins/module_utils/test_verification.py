@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _audit,
     _listening,
     _openclaw,
     _readiness,
@@ -323,3 +324,63 @@ def test_a_gateway_that_does_not_answer_is_unknown() -> None:
     command_line = FakeCommandLine(AGENTS_LIST, _openclaw.Completed(1, "", "refused"))
     check = _verification.check_gateway_route(command_line, EXPECTATION, patience_seconds=0)  # type: ignore[arg-type]
     assert check.result == "unknown" and "exit status 1" in check.detail
+
+
+def report_of(*, compliant: bool | None) -> _audit.Report:
+    finding = _audit.Finding("alias", "error", "agents.x", "bypass", "leads away", "Run site.yml.")
+    unknown = _audit.Unknown("code-skill", "skills.x", "runs by itself", "Look.")
+    return _audit.Report(
+        compliant,
+        [finding] * 7 if compliant is False else [],
+        [unknown] if compliant is None else [],
+        [],
+        {},
+        [],
+        "digest",
+    )
+
+
+@pytest.mark.parametrize(("compliant", "result"), [(True, "passed"), (False, "failed"), (None, "unknown")])
+def test_the_audits_word_is_a_check(compliant: bool | None, result: str) -> None:
+    check = _verification.check_routes(report_of(compliant=compliant), "strict")
+    assert (check.id, check.result) == ("routes", result)
+    assert bool(check.remedy) is (result != "passed")
+    if compliant is False:
+        assert check.detail.endswith("and 2 more")
+
+
+def test_a_tolerated_check_passes_and_keeps_the_host_from_being_compliant() -> None:
+    failed = _verification.Check("routes", "failed", "leads away")
+    unknown = _verification.Check("routes", "unknown", "nobody can tell")
+    good = _verification.Check("proxy-alive", "passed", "")
+    assert _verification.Report([good]).compliant is True
+    assert _verification.Report([good, unknown]).compliant is None
+    assert _verification.Report([good, unknown]).passed is False
+    tolerant = _verification.Report([good, failed], tolerated=frozenset({"routes"}))
+    assert (tolerant.passed, tolerant.compliant) == (True, False)
+    assert _verification.Report([]).passed is False
+    assert _verification.Report([]).compliant is None
+
+
+def test_metrics_for_prometheus(tmp_path: Path) -> None:
+    receipt = _verification.Report(
+        [_verification.Check("routes", "failed", "")],
+        routes={"findings": [{}, {}], "unknown": [{}]},
+        proved_at="2026-11-26T12:00:00Z",
+    ).as_receipt()
+    path = tmp_path / "failclosed.prom"
+    assert _verification.write_metrics(str(path), receipt) is True
+    samples = dict(line.rsplit(" ", 1) for line in path.read_text().splitlines() if not line.startswith("#"))
+    assert samples == {
+        "openclaw_failclosed_compliant": "0",
+        'openclaw_failclosed_state{state="compliant"}': "0",
+        'openclaw_failclosed_state{state="drifted"}': "1",
+        'openclaw_failclosed_state{state="unknown"}': "0",
+        'openclaw_failclosed_findings{severity="error"}': "2",
+        "openclaw_failclosed_unknown": "1",
+        "openclaw_failclosed_proved_timestamp_seconds": "1795694400",
+    }
+    before = path.stat().st_mtime_ns
+    assert _verification.write_metrics(str(path), receipt) is True
+    assert path.stat().st_mtime_ns == before
+    assert _verification.write_metrics(str(tmp_path / "absent" / "x.prom"), receipt) is False
