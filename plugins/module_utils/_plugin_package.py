@@ -189,8 +189,8 @@ class _Collector:
         self.files[path] = PackedFile(content, executable)
 
 
-def read_directory(path: str, *, trusted_uids: frozenset[int] | None) -> Package:
-    """The package in a directory, as npm would pack it.
+def read_directory(path: str, *, trusted_uids: frozenset[int] | None, packed: bool = False) -> Package:
+    """The package in a directory, as npm would pack it; with ``packed`` on somebody did so before, and all files count.
 
     ``trusted_uids``: who may own the files, because somebody else could change them while they are read;
     None for anybody.
@@ -200,7 +200,7 @@ def read_directory(path: str, *, trusted_uids: frozenset[int] | None) -> Package
     try:
         with _files.open_directory(path) as directory:
             _require_trusted(os.fstat(directory), path, trusted_uids)
-            chosen = _chosen_entries(directory, path)
+            chosen = None if packed else _chosen_entries(directory, path)
             with_modules = _has_dependencies(directory)
             _collect(directory, "", path, collector, trusted_uids, chosen, with_modules)
     except FileNotFoundError:

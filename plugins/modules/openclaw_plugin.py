@@ -13,8 +13,13 @@ author:
   - failclosed.openclaw authors (@failclosed)
 description:
   - Places a plugin in the C(extensions) directory of an OpenClaw state directory, in one step, and removes it again.
-  - What is there is judged by the files alone - manifest, package version, a digest over all files, owner and modes.
-    OpenClaw's own record of installs is not asked, and no node process is started when nothing has to change.
+  - What is there is judged by the files - manifest, package version, a digest over all files, owner and modes.
+    OpenClaw's own record of installs is read as well, and where it differs from the files, that is reported. No node
+    process is started when nothing has to change.
+  - A source outside of the host is fetched by a user that nobody else is, without running a script of the package, and
+    kept in C(/var/cache/failclosed-openclaw/plugins). An exact source is therefore fetched once.
+  - OpenClaw's own installer runs only for ClawHub and marketplaces, and then in a scratch home with a configuration of
+    its own, from which the files are taken. It never sees the live configuration or the live state.
   - The placed files belong to the user who runs the module, normally root, so that the gateway's user and the tools
     that its agents run cannot change them.
   - Other plugins are never touched.
@@ -22,7 +27,9 @@ description:
 attributes:
   check_mode:
     support: full
-    description: Nothing is written. A source that does not exist yet on the host counts as a change.
+    description:
+      - Nothing is written. Sources on npm and git are fetched into memory. A source that does not exist yet on the host
+        counts as a change, and so does one that only OpenClaw could fetch, unless O(version) is installed already.
   diff_mode:
     support: full
     description: Shows version, source and digest, and the redacted difference of C(openclaw.json).
@@ -38,6 +45,8 @@ options:
   state:
     description:
       - V(present) places the files and leaves C(openclaw.json) alone.
+      - V(latest) is V(present) with whatever O(source) names as its newest version now. It is looked up in every run,
+        needs the network, and is reported in RV(lookup). Nothing pins it, so prefer an exact O(version).
       - V(enabled) places the files if O(source) or O(content) is given, then sets C(plugins.entries.<name>.enabled),
         and adds O(name) to C(plugins.allow) if there is such a list. A missing C(plugins.allow) is never created,
         because it would switch off every plugin that it does not name.
@@ -49,16 +58,25 @@ options:
       - absent
       - enabled
       - disabled
+      - latest
     default: present
   source:
     description:
-      - Absolute path, on the managed host, of a directory or of an archive (C(.tgz) or C(.tar.gz), as C(npm pack)
-        makes it) with the plugin.
-      - Root must own it, and nobody else may be able to write there, if the module runs as root.
-      - Of a directory, the files count that C(npm pack) would take. C(files) in its C(package.json) may only have
-        plain names.
-      - Packages of npm, ClawHub, git and web addresses are not supported in this version.
-    type: path
+      - Where the plugin comes from.
+      - An absolute path, on the managed host, of a directory or of an archive (C(.tgz) or C(.tar.gz), as C(npm pack)
+        makes it). Root must own it, and nobody else may be able to write there, if the module runs as root. Of a
+        directory, the files count that C(npm pack) would take. C(files) in its C(package.json) may only have plain
+        names; that is true of a git repository as well.
+      - C(npm:NAME@VERSION), fetched by npm with the host's settings or from O(registry). The version may stand in
+        O(version) instead. A tag in its place, as in C(npm:NAME@beta), needs O(state=latest).
+      - C(git:https://HOST/REPOSITORY#REFERENCE), C(git:HOST/REPOSITORY#REFERENCE) or
+        C(git:/ABSOLUTE/PATH#REFERENCE), with a tag or a full commit as the reference. A branch needs O(state=latest).
+        Repositories are not reached by ssh, because the user that fetches has no key.
+      - C(clawhub:NAME@VERSION), fetched by OpenClaw.
+      - C(marketplace:PLUGIN@MARKETPLACE), fetched by OpenClaw, with an absolute path, C(OWNER/REPOSITORY) or an https
+        address as the marketplace, and with O(version).
+      - Dependencies are not installed. A plugin that has some must bring them along in its C(node_modules).
+    type: str
   content:
     description:
       - An archive with the plugin, encoded in base64. This saves copying a file to the host first.
@@ -71,8 +89,8 @@ options:
   integrity:
     description:
       - Digest that the plugin must have. Another one is refused.
-      - For an archive as npm writes it, C(sha512-) or C(sha256-) with the digest in base64.
-      - For a directory or an archive the value that this module returns as RV(digest).
+      - For an archive and for a package of npm, C(sha512-) or C(sha256-) with the digest in base64, as npm shows it.
+      - For every source the value that this module returns as RV(digest).
     type: str
   user:
     description:
@@ -91,9 +109,46 @@ options:
     description:
       - Program and first arguments that start OpenClaw, for example C([/usr/bin/node, /opt/x/openclaw.mjs]).
       - With it OpenClaw itself validates a changed configuration, and a plugin that needs a newer OpenClaw is refused.
+      - Required for a source on ClawHub or a marketplace.
     type: list
     elements: str
     default: []
+  accept_source:
+    description:
+      - Says that you have looked at a O(source) on npm, git or a marketplace and trust it, which OpenClaw's own
+        installer asks as well. Without it such a source is refused.
+    type: bool
+    default: false
+  accept_capabilities:
+    description:
+      - Accepts what the plugin declares that it does. OpenClaw's own installer asks for it. Without it a source outside
+        of the host is refused.
+      - A plugin is code that runs with all rights of the gateway, whatever it declares.
+    type: bool
+    default: false
+  node:
+    description:
+      - The node to run npm with, for a source on npm. The default is the first word of O(openclaw_command) where that
+        is a node. npm must have come with it.
+    type: path
+  registry:
+    description:
+      - Address of the npm registry, for a source on npm. The default is the host's own setting for npm.
+    type: str
+  ca_file:
+    description:
+      - File on the host with certificate authorities (PEM) to trust while fetching.
+    type: path
+  environment:
+    description:
+      - More variables for the programs that fetch, for example for an HTTP proxy. Not for secrets.
+    type: dict
+    default: {}
+  timeout:
+    description:
+      - Seconds that fetching may take.
+    type: int
+    default: 600
   remove_from_deny:
     description:
       - Whether V(enabled) for O(state) removes O(name) from C(plugins.deny).
@@ -123,6 +178,25 @@ EXAMPLES = r"""
     state: enabled
     state_dir: /var/lib/openclaw/.openclaw
 
+- name: Install a released version from npm, and pin what was published
+  failclosed.openclaw.openclaw_plugin:
+    name: example
+    source: npm:@example/openclaw-plugin@1.4.2
+    integrity: sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==
+    accept_source: true
+    accept_capabilities: true
+    node: /opt/openclaw/node/current/bin/node
+    user: openclaw
+
+- name: Install a tag of a git repository
+  failclosed.openclaw.openclaw_plugin:
+    name: example
+    source: git:https://git.example.com/openclaw-plugin#v1.4.2
+    version: 1.4.2
+    accept_source: true
+    accept_capabilities: true
+    user: openclaw
+
 - name: Remove it
   failclosed.openclaw.openclaw_plugin:
     name: anthropic-max-proxy
@@ -151,6 +225,38 @@ digest:
   returned: success
   type: str
   sample: "tree-sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+lookup:
+  description: What O(state=latest) found, empty otherwise.
+  returned: success
+  type: str
+  sample: latest of the npm package @example/openclaw-plugin is 1.4.2
+record:
+  description: OpenClaw's own record of this plugin, and how it differs from the files after the run.
+  returned: success
+  type: dict
+  contains:
+    found:
+      description: Whether there is a record. OpenClaw keeps none of files that it has not placed itself.
+      type: bool
+    source:
+      description: Kind of source that it names.
+      type: str
+    version:
+      description: Version that it names.
+      type: str
+    path:
+      description: Directory that it names.
+      type: str
+    differences:
+      description: What it says that is not so. Each is a warning as well.
+      type: list
+      elements: str
+  sample:
+    found: true
+    source: path
+    version: 0.0.9
+    path: /var/lib/openclaw/.openclaw/extensions/anthropic-max-proxy
+    differences: ["it says that version 0.0.9 is installed, and the files are version 0.1.0"]
 files_changed:
   description: Whether the files of the plugin were changed, so that the gateway has to be restarted to load them.
   returned: success
@@ -182,18 +288,23 @@ import binascii
 import os
 import posixpath
 import pwd
+from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_edit,
+    _files,
+    _install_record,
     _openclaw,
+    _plugin_fetch,
     _plugin_package,
+    _plugin_source,
     _plugin_state,
 )
 
-UNSUPPORTED_SOURCES = ("npm:", "git:", "git+", "github:", "clawhub:", "marketplace:", "http:", "https:", "file:", "@")
+INSTALLING = ("present", "enabled", "latest")
 
 
 class RefusedError(Exception):
@@ -218,33 +329,35 @@ def state_directory(params: dict[str, Any]) -> str:
     return posixpath.join(home, ".openclaw")
 
 
-def read_package(params: dict[str, Any]) -> _plugin_package.Package | None:
-    """The wanted package, checked against the options; None when no source is given."""
-    archive: bytes | None = None
+def read_local(params: dict[str, Any]) -> tuple[_plugin_package.Package, bytes | None]:
+    """The package in ``content``, or in a path on this host, and the archive if it is one."""
     if params["content"] is not None:
-        where = "content"
         try:
             archive = base64.b64decode(params["content"], validate=True)
         except (binascii.Error, ValueError):
             raise RefusedError("content: is not base64; use the lookup failclosed.openclaw.plugin_archive") from None
-        package = _plugin_package.read_archive(archive, where)
-    elif params["source"] is not None:
-        where = str(params["source"])
-        trusted = frozenset({0, os.geteuid()})
-        if os.path.isdir(where):
-            package = _plugin_package.read_directory(where, trusted_uids=trusted)
-        else:
-            package, archive = _plugin_package.read_archive_file(where, trusted_uids=trusted)
-    else:
-        return None
-    if package.plugin_id != params["name"]:
-        raise RefusedError(
-            f"{where}: is the plugin {package.plugin_id!r}, and name is {params['name']!r};"
-            " give the id that stands in openclaw.plugin.json"
-        )
-    if params["integrity"]:
-        _plugin_package.require_integrity(package, archive, params["integrity"], where)
-    return package
+        return _plugin_package.read_archive(archive, "content"), archive
+    where = str(params["source"])
+    trusted = frozenset({0, os.geteuid()})
+    if os.path.isdir(where):
+        return _plugin_package.read_directory(where, trusted_uids=trusted), None
+    return _plugin_package.read_archive_file(where, trusted_uids=trusted)
+
+
+def fetch_tools(params: dict[str, Any]) -> _plugin_fetch.Tools:
+    """What the options allow for fetching."""
+    command = params["openclaw_command"]
+    starts_node = bool(command) and posixpath.basename(command[0]).startswith("node")
+    return _plugin_fetch.Tools(
+        openclaw_command=command,
+        node=params["node"] or (command[0] if starts_node else ""),
+        registry=params["registry"],
+        ca_file=params["ca_file"],
+        environment={str(name): str(value) for name, value in params["environment"].items()},
+        accept_source=params["accept_source"],
+        accept_capabilities=params["accept_capabilities"],
+        timeout_seconds=float(params["timeout"]),
+    )
 
 
 def require_version(params: dict[str, Any], version: str | None, where: str) -> None:
@@ -316,11 +429,15 @@ class Task:
         if not self.params["config_path"]:
             self.params["config_path"] = posixpath.join(self.state_path, "openclaw.json")
         self.path = posixpath.join(self.state_path, _plugin_state.EXTENSIONS, self.params["name"])
+        self.identity = ""
+        self.lookup = ""
+        self.is_unfetched = False
+        self.record: _install_record.InstallRecord | None = None
 
     def run(self) -> dict[str, Any]:
         """Do it; returns what the module returns."""
         state = self.params["state"]
-        package = self._wanted_package() if state in ("present", "enabled") else None
+        package = self._wanted_package() if state in INSTALLING else None
         try:
             with _plugin_state.open_state_directory(self.state_path) as directory:
                 self._require_owner(directory)
@@ -335,15 +452,56 @@ class Task:
             return self._result(_plugin_state.ABSENT, self._after(_plugin_state.ABSENT, package), None, changed=True)
 
     def _wanted_package(self) -> _plugin_package.Package | None:
-        source = self.params["source"]
-        if self.module.check_mode and source is not None and not os.path.lexists(source):
-            self.module.warn(f"{source} does not exist yet, so that check mode cannot say which version it will be")
+        if self.params["source"] is None and self.params["content"] is None:
             return None
-        package = read_package(self.params)
-        if package is not None:
-            require_version(self.params, package.version, str(source or "content"))
-            require_host(self.params, package)
+        where = str(self.params["source"] or "content")
+        read = self._read_package(where)
+        if read is None:
+            self.is_unfetched = True
+            return None
+        package, archive = read
+        if package.plugin_id != self.params["name"]:
+            raise RefusedError(
+                f"{where}: is the plugin {package.plugin_id!r}, and name is {self.params['name']!r};"
+                " give the id that stands in openclaw.plugin.json"
+            )
+        if self.params["integrity"]:
+            _plugin_package.require_integrity(package, archive, self.params["integrity"], where)
+        require_version(self.params, package.version, where)
+        require_host(self.params, package)
         return package
+
+    def _read_package(self, where: str) -> tuple[_plugin_package.Package, bytes | None] | None:
+        """The package and its archive; None when check mode cannot know it yet."""
+        source = None if self.params["source"] is None else _plugin_source.parse(self.params["source"])
+        if source is None or not source.is_remote:
+            self.identity = where
+            if self.module.check_mode and source is not None and not os.path.lexists(where):
+                self.module.warn(f"{where} does not exist yet, so that check mode cannot say which version it will be")
+                return None
+            return read_local(self.params)
+        name, tools = self.params["name"], fetch_tools(self.params)
+        cache = _plugin_fetch.Cache(write=not self.module.check_mode)
+        fetched: _plugin_fetch.Fetched | None
+        if self.params["state"] == "latest":
+            fetched, self.lookup = _plugin_fetch.fetch_latest(source, name, tools, cache)
+        else:
+            fetched = _plugin_fetch.fetch(
+                source,
+                self.params["version"],
+                name,
+                tools,
+                cache,
+                may_start_openclaw=not self.module.check_mode,
+            )
+        if fetched is None:
+            self.identity = source.text
+            self.module.warn(
+                f"{where} is fetched by OpenClaw, which check mode does not start; its digest is not known"
+            )
+            return None
+        self.identity = fetched.identity
+        return fetched.package, fetched.archive
 
     def _require_owner(self, directory: _plugin_state.StateDirectory) -> None:
         user = self.params["user"]
@@ -360,19 +518,54 @@ class Task:
         self, directory: _plugin_state.StateDirectory, package: _plugin_package.Package | None
     ) -> dict[str, Any]:
         before = _plugin_state.look(directory, self.params["name"])
-        if self.params["state"] in ("present", "enabled"):
+        self._read_record(directory)
+        if self.params["state"] in INSTALLING:
             self._require_installable(directory, before, package)
         desired = self._desired_config()
         replaces = package is not None and (before.digest != package.digest or bool(before.problems))
         removes = self.params["state"] == "absent" and before.present
         after = self._after(before, package if replaces else None)
-        changed = replaces or removes or desired is not None
+        changed = replaces or removes or desired is not None or before != after
+        if replaces:
+            self._warn_of_policy()
         edit = None
         if not self.module.check_mode:
             edit = self._change(directory, package if replaces else None, removes, desired)
         elif desired is not None:
             edit = self._edit_config(desired, directory)
         return self._result(before, after, edit, changed=changed)
+
+    def _read_record(self, directory: _plugin_state.StateDirectory) -> None:
+        try:
+            records = _install_record.read(self.state_path, directory.uid, directory.gid)
+        except _install_record.RecordError as error:
+            self.module.warn(
+                f"{posixpath.join(self.state_path, _install_record.DATABASE)}: OpenClaw's record of installs could not"
+                f" be read ({error}), so that it was not compared with the files"
+            )
+            return
+        self.record = records.get(self.params["name"])
+        if self.record is None or _install_record.is_at(self.record, self.path):
+            return
+        if self.params["state"] != "disabled" and _is_plugin(self.record.path, self.params["name"]):
+            raise RefusedError(
+                f"{self.record.path}: OpenClaw's own installer has put {self.params['name']} there, and one in"
+                f" {self.path} would be a second one; run 'openclaw plugins uninstall {self.params['name']}' as the"
+                " gateway's user first"
+            )
+
+    def _warn_of_policy(self) -> None:
+        try:
+            value = _config_edit.read(self._config_file()).value
+        except _config_edit.ConfigEditError:
+            # Where the file has to be read, what is wrong with it is an error of its own.
+            return
+        security = value.get("security") if isinstance(value, dict) else None
+        if isinstance(security, dict) and security.get("installPolicy"):
+            self.module.warn(
+                f"{self.params['config_path']}: security.installPolicy is asked by OpenClaw's own installer only,"
+                " and not by this task, which places the files itself"
+            )
 
     def _change(
         self,
@@ -407,7 +600,7 @@ class Task:
         package: _plugin_package.Package | None,
     ) -> None:
         name = self.params["name"]
-        if package is None and self.params["source"] is None:
+        if package is None and not self.is_unfetched:
             if not before.present:
                 raise RefusedError(f"{self.path}: {name} is not installed; give its source or content")
             require_version(self.params, before.version, self.path)
@@ -456,6 +649,11 @@ class Task:
     ) -> _plugin_state.InstalledPlugin:
         if self.params["state"] == "absent":
             return _plugin_state.ABSENT
+        if self.is_unfetched:
+            wanted = self.params["version"] or ""
+            if before.present and wanted and before.version == wanted and not before.problems:
+                return before
+            return _plugin_state.InstalledPlugin(present=True, version=wanted or None)
         if package is None:
             return before
         return _plugin_state.InstalledPlugin(present=True, version=package.version, digest=package.digest)
@@ -476,7 +674,7 @@ class Task:
                     "before_header": self.path,
                     "after_header": self.path,
                     "before": _described(before, None),
-                    "after": _described(after, self.params["source"] or "content"),
+                    "after": _described(after, self.identity),
                 }
             )
         if edit is not None:
@@ -485,7 +683,15 @@ class Task:
             foreseen = self.module.check_mode and not before.present
             for finding in () if foreseen else edit.findings:
                 self.module.warn(f"{self.params['config_path']}: {finding['path']}: {finding['message']}")
+        differences = _install_record.differences(
+            self.record, path=self.path, version=after.version, present=after.present
+        )
+        for difference in differences:
+            self.module.warn(f"OpenClaw's own record of {self.params['name']} is wrong: {difference}")
+        record = asdict(self.record or _install_record.InstallRecord("", "", ""))
         return {
+            "lookup": self.lookup,
+            "record": {"found": self.record is not None, "differences": differences, **record},
             "changed": changed,
             "directory": self.path,
             "version": after.version or "",
@@ -499,11 +705,22 @@ class Task:
         }
 
 
+def _is_plugin(path: str, plugin_id: str) -> bool:
+    """Whether a directory has the manifest of this plugin."""
+    try:
+        with _files.open_directory(path) as directory:
+            found = _files.read_file(directory, _plugin_package.MANIFEST, limit=1024 * 1024)
+        document = {} if found is None else _plugin_package.parse(found.content)
+    except (_files.FileError, OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("id") == plugin_id
+
+
 def _described(plugin: _plugin_state.InstalledPlugin, source: str | None) -> str:
     if not plugin.present:
         return ""
-    lines = [f"version: {plugin.version or 'unknown'}", f"digest: {plugin.digest}"]
-    if source is not None:
+    lines = [f"version: {plugin.version or 'unknown'}", f"digest: {plugin.digest or 'not known yet'}"]
+    if source:
         lines.append(f"source: {source}")
     lines += [f"problem: {problem}" for problem in plugin.problems]
     return "\n".join(lines) + "\n"
@@ -514,8 +731,12 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent", "enabled", "disabled"], "default": "present"},
-            "source": {"type": "path"},
+            "state": {
+                "type": "str",
+                "choices": ["present", "absent", "enabled", "disabled", "latest"],
+                "default": "present",
+            },
+            "source": {"type": "str"},
             # No secret, but thousands of characters that would fill every verbose log.
             "content": {"type": "str", "no_log": True},
             "version": {"type": "str"},
@@ -525,9 +746,17 @@ def main() -> None:
             "config_path": {"type": "path"},
             "openclaw_command": {"type": "list", "elements": "str", "default": []},
             "remove_from_deny": {"type": "bool", "default": False},
+            "accept_source": {"type": "bool", "default": False},
+            "accept_capabilities": {"type": "bool", "default": False},
+            "node": {"type": "path"},
+            "registry": {"type": "str"},
+            "ca_file": {"type": "path"},
+            "environment": {"type": "dict", "default": {}},
+            "timeout": {"type": "int", "default": 600},
         },
         mutually_exclusive=[("source", "content")],
         required_one_of=[("state_dir", "user")],
+        required_if=[("state", "latest", ["source"])],
         supports_check_mode=True,
     )
     try:
@@ -535,7 +764,9 @@ def main() -> None:
         result = Task(module).run()
     except (
         RefusedError,
+        _plugin_fetch.FetchError,
         _plugin_package.PackageError,
+        _plugin_source.SourceError,
         _plugin_state.PluginError,
         _openclaw.OpenClawError,
     ) as error:
@@ -550,16 +781,39 @@ def require_options(params: dict[str, Any]) -> None:
     """Refuse what can be seen to be wrong from the options alone."""
     if not _plugin_state.PLUGIN_ID.match(params["name"]):
         raise RefusedError(f"name: {params['name']!r} is no plugin id; letters, digits, '.', '_' and '-' are allowed")
-    source = params["source"]
-    if source is not None and not source.startswith("/"):
-        if source.startswith(UNSUPPORTED_SOURCES):
-            raise RefusedError(
-                f"source: {source!r} is not supported in this version; supported are the absolute path of a directory"
-                " or of a .tgz archive on the host, or an archive in 'content'"
-            )
-        raise RefusedError(f"source: {source!r} is not an absolute path of a directory or a .tgz archive on the host")
+    if params["source"] is not None:
+        require_source(params)
     if params["config_path"] is not None and not params["config_path"].startswith("/"):
         raise RefusedError(f"config_path: {params['config_path']!r} is not absolute; give the whole path")
+
+
+def require_source(params: dict[str, Any]) -> None:
+    """Refuse a source of no known form, one that is not exact, and one that nobody has consented to."""
+    source = _plugin_source.parse(params["source"])
+    is_lookup = params["state"] == "latest"
+    if is_lookup and params["version"]:
+        raise RefusedError("version: state latest looks the version up; give an exact version with state: present")
+    if is_lookup and not source.is_remote:
+        raise RefusedError(
+            f"state: latest needs a source that can be asked for its newest version, and {source.text!r} is a path;"
+            " say state: present"
+        )
+    if is_lookup and source.reference and _plugin_source.EXACT_VERSION.match(source.reference):
+        raise RefusedError(f"state: latest looks the version up, and {source.text!r} names one; say state: present")
+    if not source.is_remote or params["state"] not in INSTALLING:
+        return
+    if not is_lookup:
+        _plugin_source.exact_version(source, params["version"])
+    if source.kind in _plugin_source.ASKS_FOR_TRUST and not params["accept_source"]:
+        raise RefusedError(
+            f"accept_source: {source.text!r} is outside of this host and of ClawHub's review; look at the plugin, then"
+            " say accept_source: true"
+        )
+    if not params["accept_capabilities"]:
+        raise RefusedError(
+            f"accept_capabilities: a plugin runs with all rights of the gateway; look at what {source.text!r} declares,"
+            " then say accept_capabilities: true"
+        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,8 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_edit,
+    _config_memory,
+    _install_record,
     _openclaw,
     _plugin_package,
     _plugin_state,
@@ -47,6 +52,9 @@ def content(version: str = "1.0.0", floor: str = ">=2026.8.1") -> str:
     return base64.b64encode(_plugin_package.pack(package(version, floor))).decode()
 
 
+CONSENT = {"accept_source": True, "accept_capabilities": True}
+
+
 @pytest.fixture
 def home(tmp_path) -> Path:
     state = tmp_path / "state"
@@ -77,6 +85,7 @@ def run(home, capsys, tmp_path, monkeypatch):
         path = task.params["config_path"]
         return _config_edit.ConfigFile(path=path, create=False, backup_directory=str(tmp_path / "backups"))
 
+    monkeypatch.setattr(_config_memory, "default_directory", lambda: str(tmp_path / "cache"))
     warned = []
     # exit_json leaves warnings out in a process that has loaded the controller's side of Ansible.
     monkeypatch.setattr(openclaw_plugin.AnsibleModule, "warn", lambda _module, text: warned.append(text))
@@ -91,7 +100,9 @@ def run(home, capsys, tmp_path, monkeypatch):
             openclaw_plugin.main()
         result = json.loads(capsys.readouterr().out)
         assert (ended.value.code == 0) is not result.get("failed", False)
-        return {**result, "warned": warned}
+        told = warned[:]
+        warned.clear()
+        return {**result, "warned": told}
 
     return call
 
@@ -103,7 +114,9 @@ def no_processes(monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     monkeypatch.setattr(os, "posix_spawn", refuse)
-    monkeypatch.setattr(os, "fork", refuse)
+    # A fork is how the record of installs is read with dropped rights; it starts no program.
+    for name in ("execv", "execve", "execvp", "execvpe"):
+        monkeypatch.setattr(os, name, refuse)
 
 
 def test_check_install_again(home, run, no_processes):
@@ -273,10 +286,7 @@ def test_a_configuration_that_cannot_be_read_stops_before_the_files(home, run, c
     ("options", "message"),
     [
         ({"name": "../x", "content": "x"}, "no plugin id"),
-        ({"source": "npm:example"}, "not supported in this version; supported are"),
-        ({"source": "@scope/example"}, "not supported in this version"),
-        ({"source": "git+ssh://host.example/x"}, "not supported in this version"),
-        ({"source": "relative/path"}, "not an absolute path"),
+        ({"source": "relative/path"}, "of no known form; give the absolute path of a directory"),
         ({"content": "%%%"}, "not base64"),
         ({"content": base64.b64encode(b"no archive").decode()}, "no gzip-compressed archive"),
         ({"content": content(), "version": "9.9.9"}, "has version 1.0.0, and version 9.9.9 was asked for"),
@@ -289,6 +299,18 @@ def test_a_configuration_that_cannot_be_read_stops_before_the_files(home, run, c
         ({"content": content(), "config_path": "relative"}, "not absolute"),
         ({"content": content(), "user": "no-such-user-here"}, "does not exist on this host"),
         ({"content": content(), "source": "/x"}, "mutually exclusive"),
+        ({"source": "npm:example@1.0.0", "accept_capabilities": True}, "accept_source: 'npm:example@1.0.0' is outside"),
+        ({"source": "git:/x#v1", "accept_source": True}, "accept_capabilities: a plugin runs with all rights"),
+        ({"source": "clawhub:example@1.0.0", "accept_source": True}, "then say accept_capabilities: true"),
+        ({"source": "npm:example", **CONSENT}, "needs an exact one"),
+        ({"source": "npm:example@^1.0.0", **CONSENT}, "without a range"),
+        ({"source": "npm:example@1.0.0", "version": "1.0.1", **CONSENT}, "disagree"),
+        ({"source": "npm:example@1.0.0", **CONSENT}, "node: nothing is no program"),
+        ({"source": "clawhub:example@1.0.0", **CONSENT}, "openclaw_command: clawhub:example@1.0.0 can only be"),
+        ({"source": "/x/y.tgz", "state": "latest"}, "state: latest needs a source that can be asked"),
+        ({"source": "npm:example", "state": "latest", "version": "1.0.0", **CONSENT}, "looks the version up"),
+        ({"source": "npm:example@1.0.0", "state": "latest", **CONSENT}, "names one; say state: present"),
+        ({"state": "latest", "content": content()}, "state is latest but all of the following are missing: source"),
     ],
 )
 def test_bad_input_names_the_option_and_the_remedy(home, run, options, message):
@@ -334,6 +356,155 @@ def test_the_owner_of_the_state_directory_must_be_the_user(home, run):
     refused = run(content=content(), user="root", state_dir=str(home))
     assert "belongs to uid 65534 and not to user root" in refused["msg"]
     assert run(content=content(), user="nobody", state_dir=str(home))["changed"]
+
+
+@pytest.fixture
+def repository():
+    """A git repository with the tags v1.0.0 and v2.0.0, which every user can read."""
+    path = Path(tempfile.mkdtemp(prefix="openclaw-plugin-"))
+    path.chmod(0o755)
+    old = os.umask(0o022)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(path), "GIT_CONFIG_NOSYSTEM": "1"}
+
+    def git(*arguments):
+        subprocess.run(["git", *identity, *arguments], cwd=path, env=environment, capture_output=True, check=True)
+
+    git("init", "--quiet")
+    for version in ("1.0.0", "2.0.0"):
+        for name, file in package(version).files.items():
+            (path / name).write_bytes(file.content)
+        git("add", "--all")
+        git("commit", "--quiet", "--message", version)
+        git("tag", f"v{version}")
+    yield path
+    os.umask(old)
+    shutil.rmtree(path)
+
+
+def head(repository: Path, tag: str) -> str:
+    command = ["git", "-c", f"safe.directory={repository}", "-C", str(repository), "rev-parse", tag]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_commit_is_fetched_once_and_tampering_is_repaired_without_a_program(home, run, config, repository, request):
+    config('{allow: ["other"]}')
+    source = f"git:{repository}#{head(repository, 'v1.0.0')}"
+    predicted = run(check=True, state="enabled", source=source, **CONSENT)
+    assert predicted["changed"] and not (home / "extensions").exists()
+    done = run(state="enabled", source=source, version="1.0.0", integrity=package().digest, **CONSENT)
+    assert (done["diff"], done["version"]) == (predicted["diff"], "1.0.0")
+    assert f"source: {source}\n" in done["diff"][0]["after"]
+    request.getfixturevalue("no_processes")
+    assert not run(state="enabled", source=source, **CONSENT)["changed"]
+    (home / "extensions/example/index.js").write_text("tampered")
+    repaired = run(state="enabled", source=source, **CONSENT)
+    assert (repaired["changed"], repaired["digest"]) == (True, package().digest)
+    assert not run(state="enabled", source=source, **CONSENT)["changed"]
+
+
+def test_latest_is_looked_up_and_said(run, repository):
+    run(source=f"git:{repository}#v1.0.0", **CONSENT)
+    predicted = run(check=True, source=f"git:{repository}", state="latest", **CONSENT)
+    done = run(source=f"git:{repository}", state="latest", **CONSENT)
+    assert done["lookup"] == predicted["lookup"] == f"HEAD of {repository} is {head(repository, 'v2.0.0')}"
+    assert (done["diff"], done["previous_version"], done["version"]) == (predicted["diff"], "1.0.0", "2.0.0")
+    again = run(source=f"git:{repository}", state="latest", **CONSENT)
+    assert (again["changed"], again["lookup"]) == (False, done["lookup"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"source": "#v3.0.0"}, "the repository has no v3.0.0"),
+        ({"source": "#v2.0.0", "version": "3.0.0"}, "has version 2.0.0, and version 3.0.0 was asked for"),
+        ({"source": "#v2.0.0", "integrity": "tree-sha256:00"}, "was asked for; nothing was installed"),
+        ({"source": "#v2.0.0", "integrity": "sha512-" + "A" * 86 + "=="}, "is the digest of an archive"),
+    ],
+)
+def test_a_failed_install_leaves_the_previous_version_enabled(home, run, config, repository, wanted, message):
+    path = config('{allow: ["other"]}')
+    run(state="enabled", source=f"git:{repository}#v1.0.0", **CONSENT)
+    before = path.read_bytes()
+    failed = run(**{"state": "enabled", **wanted, **CONSENT, "source": f"git:{repository}{wanted['source']}"})
+    assert failed["failed"] and message in failed["msg"]
+    assert path.read_bytes() == before and b"example" in before
+    assert (home / "extensions/example/index.js").read_text() == "export default '1.0.0'\n"
+    assert [name for name in os.listdir(home) if name.startswith(".")] == []
+
+
+def test_check_mode_does_not_ask_openclaw_what_only_it_can_fetch(home, run, no_processes):
+    options = {"source": "clawhub:example@2.0.0", "version": "2.0.0", "openclaw_command": ["/no/such"], **CONSENT}
+    predicted = run(check=True, **options)
+    assert (predicted["changed"], predicted["version"], predicted["digest"]) == (True, "2.0.0", "")
+    assert "check mode does not start" in predicted["warned"][0]
+    run(content=content("2.0.0"))
+    assert not run(check=True, **options)["changed"]
+    (home / "extensions/example/index.js").chmod(0o666)
+    assert run(check=True, **options)["changed"]
+
+
+def test_a_path_that_does_not_exist_yet_is_a_predicted_change(run, tmp_path):
+    assert run(check=True, source=str(tmp_path / "later.tgz"))["changed"]
+
+
+def write_record(home: Path, version: str, path: str) -> None:
+    (home / "state").mkdir()
+    connection = sqlite3.connect(home / _install_record.DATABASE)
+    connection.execute("CREATE TABLE config_machine_state (state_key TEXT, value_json TEXT, updated_at_ms INTEGER)")
+    records = {"example": {"source": "npm", "version": version, "installPath": path}, "other": {"version": "1"}}
+    value = json.dumps({"index": {"installRecords": records}})
+    connection.execute("INSERT INTO config_machine_state VALUES ('plugins.installedIndex', ?, 0)", (value,))
+    connection.commit()
+    connection.close()
+
+
+def test_a_record_that_lies_is_seen_and_left(home, run):
+    assert run(content=content())["record"] == {
+        "found": False,
+        "source": "",
+        "version": "",
+        "path": "",
+        "differences": [],
+    }
+    write_record(home, "1.0.0", str(home / "extensions/example"))
+    before = (home / _install_record.DATABASE).read_bytes()
+    agreed = run(content=content())
+    assert (agreed["record"]["found"], agreed["record"]["differences"], agreed["warned"]) == (True, [], [])
+    upgraded = run(content=content("2.0.0"))
+    (difference,) = upgraded["record"]["differences"]
+    assert difference == "it says that version 1.0.0 is installed, and the files are version 2.0.0"
+    assert upgraded["warned"] == [f"OpenClaw's own record of example is wrong: {difference}"]
+    # The ledger alone would have called this right.
+    shutil.rmtree(home / "extensions/example")
+    assert "is not installed" in run()["msg"]
+    assert "does not exist" in run(state="absent")["record"]["differences"][0]
+    assert (home / _install_record.DATABASE).read_bytes() == before
+
+
+def test_a_second_copy_that_openclaw_installed_elsewhere_is_refused(home, run):
+    elsewhere = home / "npm/projects/example/node_modules/example"
+    write_record(home, "1.0.0", str(elsewhere))
+    assert "the plugin is at" in run(content=content())["record"]["differences"][0]
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "openclaw.plugin.json").write_text('{"id": "example"}')
+    for options in ({"content": content("2.0.0")}, {"state": "absent"}):
+        assert "would be a second one; run 'openclaw plugins uninstall example'" in run(**options)["msg"]
+    assert (home / "extensions/example/index.js").read_text() == "export default '1.0.0'\n"
+
+
+def test_a_record_that_cannot_be_read_is_said(home, run):
+    (home / "state").mkdir()
+    (home / _install_record.DATABASE).write_bytes(b"garbage" * 1000)
+    done = run(content=content())
+    assert done["changed"] and "OpenClaw's record of installs could not be read" in done["warned"][0]
+
+
+def test_a_policy_that_is_not_asked_is_said(run, config):
+    path = config()
+    path.write_text('{gateway: {mode: "local"}, security: {installPolicy: {command: ["x"]}}}')
+    assert "security.installPolicy is asked by OpenClaw's own installer only" in run(content=content())["warned"][0]
+    assert run(content=content())["warned"] == []
 
 
 def test_documentation_and_code_have_the_same_options(monkeypatch):
