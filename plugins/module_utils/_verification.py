@@ -34,6 +34,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
 RECEIPT_FORMAT = 2
 _RECEIPT_LIMIT = 1_000_000
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
+SEPARATE_USERS = "separate-users"
 
 
 class VerificationError(Exception):
@@ -96,10 +97,17 @@ class Report:
 
     @property
     def passed(self) -> bool:
+        """Whether every check passed: nothing less is a proof."""
+        return self.compliant is True
+
+    @property
+    def functional(self) -> bool:
+        """Whether everything holds but what somebody tolerates."""
         return bool(self.checks) and not self.failures
 
     @property
     def failures(self) -> list[Check]:
+        """The checks that did not pass and have to."""
         return [check for check in self.checks if check.result != PASSED and check.id not in self.tolerated]
 
     @property
@@ -112,6 +120,7 @@ class Report:
         return {
             "format": RECEIPT_FORMAT,
             "passed": self.passed,
+            "functional": self.functional,
             "compliant": self.compliant,
             "routes": self.routes,
             "proved_at": self.proved_at,
@@ -171,6 +180,19 @@ def check_proxy(expectation: Expectation) -> list[Check]:
             )
         )
     return checks
+
+
+def check_separate_users(proxy_uid: int, gateway_uid: int) -> Check:
+    """Whether the gateway's user cannot do as the proxy does: it runs agents' tools."""
+    if proxy_uid != gateway_uid:
+        return Check(SEPARATE_USERS, PASSED, f"gateway (uid {gateway_uid}) and proxy (uid {proxy_uid}) are two users")
+    return Check(
+        SEPARATE_USERS,
+        FAILED,
+        f"gateway and proxy are one user (uid {gateway_uid}), so that whatever the gateway's agents run has the proxy's"
+        " login and its way to the network",
+        "Set openclaw_proxy_supervisor to systemd, which runs the proxy as a user of its own.",
+    )
 
 
 def check_proxy_owner(expectation: Expectation, proxy_uid: int) -> Check:

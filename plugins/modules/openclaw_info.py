@@ -34,6 +34,11 @@ options:
     type: list
     elements: str
     default: []
+  files:
+    description: Absolute paths to look for.
+    type: list
+    elements: path
+    default: []
   user:
     description:
       - The user that runs OpenClaw on this host. Without it the module looks at the host only.
@@ -120,6 +125,12 @@ packages_installed:
   elements: str
   returned: always
   sample: [ca-certificates]
+files_present:
+  description: Those of O(files) that are regular files, sorted.
+  type: list
+  elements: str
+  returned: always
+  sample: [/etc/systemd/system/openclaw-proxy.service]
 user_exists:
   description: Whether O(user) exists.
   type: bool
@@ -231,6 +242,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "packages": {"type": "list", "elements": "str", "default": []},
+            "files": {"type": "list", "elements": "path", "default": []},
             "user": {"type": "str"},
             "package_directory": {"type": "path"},
             "state_dir": {"type": "path"},
@@ -240,6 +252,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     result: dict[str, t.Any] = _host.describe(module.params["packages"])
+    result["files_present"] = sorted(path for path in module.params["files"] if _is_regular_file(path))
     if module.params["user"]:
         home, running = "", []
         try:

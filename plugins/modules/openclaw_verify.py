@@ -148,6 +148,12 @@ options:
   proxy_service:
     description: The proxy's systemd service. Needed for O(proxy_stopped).
     type: str
+  accept_shared_user:
+    description:
+      - Whether a proxy that runs as the gateway's user is a warning and no failure. The host is then functional, and
+        RV(passed) stays false, because nothing holds the gateway's agents back from doing what the proxy does.
+    type: bool
+    default: false
   gateway_ready_url:
     description: Address of the gateway's readiness endpoint.
     type: str
@@ -212,7 +218,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 passed:
-  description: Whether every check passed that has to. False in check mode when one could not be done.
+  description: Whether every check passed. False in check mode when one could not be done.
+  type: bool
+  returned: always
+  sample: true
+functional:
+  description: Whether every check passed that O(fail_closed), O(unknown_routes) or O(accept_shared_user) do not
+    tolerate. Only RV(passed) is a proof.
   type: bool
   returned: always
   sample: true
@@ -309,6 +321,10 @@ def _lines(checks: t.Iterable[dict[str, t.Any]]) -> str:
     return "".join(f"{check['id']}: {check['result']}: {check['detail']}\n" for check in checks)
 
 
+def _problems(checks: t.Iterable[_verification.Check]) -> str:
+    return " | ".join(f"{check.id}: {check.result}: {check.detail}. {check.remedy}".strip() for check in checks)
+
+
 def _expectation(module: AnsibleModule) -> _verification.Expectation:
     params = module.params
     proxy_uid = None
@@ -393,9 +409,7 @@ def _audit_routes(
         **{name: values[name] for name in kept},
     }
     if not params["fail_closed"] or (check.result == _verification.UNKNOWN and params["unknown_routes"] == "report"):
-        report.tolerated = frozenset({check.id})
-        if check.result != _verification.PASSED:
-            module.warn(f"Not compliant, and tolerated by what was asked for: {check.detail}")
+        report.tolerated |= {check.id}
     return check
 
 
@@ -420,7 +434,11 @@ def _verify(
         _verification.check_gateway_ready(expectation, account.uid),
         *_verification.check_proxy(expectation),
     ]
-    live = list(report.checks)
+    if expectation.proxy_uid is not None:
+        report.checks.append(_verification.check_separate_users(expectation.proxy_uid, account.uid))
+        if params["accept_shared_user"]:
+            report.tolerated |= {_verification.SEPARATE_USERS}
+    live = [check for check in report.checks if check.id != _verification.SEPARATE_USERS]
     report.checks.append(_audit_routes(module, subject, report))
     demanded = [name for name in ("model_run", "proxy_stopped") if params[name]]
     try:
@@ -429,7 +447,7 @@ def _verify(
         if not module.check_mode:
             raise
     before = {check["id"]: check for check in last["checks"]} if last else {}
-    current = last is not None and last["inputs"] == report.inputs and last["passed"] is True
+    current = last is not None and last["inputs"] == report.inputs and last["functional"] is True
     if current and last is not None and not params["always"]:
         report.proved_at = last["proved_at"]
         for identifier in NODE_CHECKS:
@@ -506,6 +524,7 @@ def main() -> None:
             "proxy_user": {"type": "str", "default": ""},
             "proxy_liveness_url": {"type": "str", "default": ""},
             "proxy_service": {"type": "str"},
+            "accept_shared_user": {"type": "bool", "default": False},
             "gateway_ready_url": {"type": "str", "default": "http://127.0.0.1:18789/readyz"},
             "model_run": {"type": "bool", "default": False},
             "proxy_stopped": {"type": "bool", "default": False},
@@ -542,6 +561,7 @@ def main() -> None:
     result: dict[str, t.Any] = {
         "changed": changed,
         "passed": report.passed,
+        "functional": report.functional,
         "compliant": report.compliant,
         "routes": report.routes,
         "receipt_digest": hashlib.sha256(_verification.receipt_bytes(receipt)).hexdigest(),
@@ -552,12 +572,16 @@ def main() -> None:
         "versions": report.versions,
         "receipt": module.params["receipt"],
     }
-    if module.check_mode or report.passed:
+    tolerated = [
+        check for check in report.checks if check.result != _verification.PASSED and check.id in report.tolerated
+    ]
+    if tolerated:
+        module.warn(f"The route works and is not proven fail-closed. {_problems(tolerated)}")
+    if module.check_mode or report.functional:
         if changed:
             result["diff"] = {"before": "", "after": _lines(receipt["checks"])}
         module.exit_json(**result)
-    problems = [f"{check.id}: {check.result}: {check.detail}. {check.remedy}".strip() for check in report.failures]
-    module.fail_json(msg=f"The route is not proven. {' | '.join(problems)}", **result)
+    module.fail_json(msg=f"The route is not proven. {_problems(report.failures)}", **result)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,14 @@ HOST: dict[str, Any] = {
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 KEY = {"openclaw_proxy_upstream_api_key": "sk-ant-canary-5a1b"}
 
+UNDER_GATEWAY = {
+    "openclaw_proxy_supervisor": "gateway",
+    "openclaw_proxy_implementation": "custom",
+    "openclaw_proxy_command": ["/usr/bin/proxy"],
+    "openclaw_proxy_inbound_key": False,
+    "openclaw_proxy_upstream_api_key": "",
+}
+
 # variables, and what the message must say: the variable, what was found, and what to do
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown-proxy": (
@@ -84,6 +92,46 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "custom-with-a-relative-command": (
         {"openclaw_proxy_implementation": "custom", "openclaw_proxy_command": ["bunx", "proxy"]},
         ["openclaw_proxy_command begins with 'bunx'", "absolute path"],
+    ),
+    "unknown-supervisor": (
+        {"openclaw_proxy_supervisor": "runit"},
+        ["openclaw_proxy_supervisor is 'runit'", "systemd"],
+    ),
+    "litellm-under-the-gateway": (
+        {"openclaw_proxy_supervisor": "gateway", "openclaw_proxy_inbound_key": False},
+        ["openclaw_proxy_supervisor is gateway", "'litellm'", "Set openclaw_proxy_supervisor to systemd"],
+    ),
+    "credential-under-the-gateway": (
+        {**UNDER_GATEWAY, "openclaw_proxy_credential_values": {"x": "canary-2f6d"}},
+        ["openclaw_proxy_supervisor is gateway", "openclaw_proxy_credential_values is set", "Remove it"],
+    ),
+    "inbound-key-under-the-gateway": (
+        {**UNDER_GATEWAY, "openclaw_proxy_inbound_key": True},
+        ["openclaw_proxy_inbound_key is true", "Set openclaw_proxy_inbound_key to false"],
+    ),
+    "environment-under-the-gateway": (
+        {**UNDER_GATEWAY, "openclaw_proxy_environment": {"A": "b"}},
+        ["openclaw_proxy_environment sets A", "/usr/bin/env"],
+    ),
+    "two-addresses-under-the-gateway": (
+        {**UNDER_GATEWAY, "openclaw_proxy_host": "192.0.2.7"},
+        ["openclaw_proxy_host is '192.0.2.7'", "Set both to 127.0.0.1"],
+    ),
+    "no-plugin-under-the-gateway": (
+        {**UNDER_GATEWAY, "openclaw_provider_plugin": False},
+        ["openclaw_provider_plugin is false", "Set openclaw_provider_plugin to true"],
+    ),
+    "no-autostart-under-the-gateway": (
+        {**UNDER_GATEWAY, "openclaw_provider_plugin_config": {"autoStart": False}},
+        ["gives autoStart false", "there would be no proxy"],
+    ),
+    "autostart-under-systemd": (
+        {"openclaw_provider_plugin_config": {"command": ["/usr/bin/proxy"]}},
+        ["gives autoStart true", "there would be two proxies"],
+    ),
+    "stopping-the-gateway's-proxy": (
+        {**UNDER_GATEWAY, "openclaw_verify_model_run": True, "openclaw_verify_proxy_stopped": True},
+        ["openclaw_verify_proxy_stopped is true while openclaw_proxy_supervisor is gateway"],
     ),
     "no-model-map": ({"openclaw_proxy_model_map": {}}, ["openclaw_proxy_model_map is empty"]),
     "one-user-for-both": (
@@ -229,6 +277,7 @@ def messages_by_host(output: str) -> dict[str, str]:
 def messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     hosts = {name: {"openclaw_host_info": HOST, **KEY, **variables} for name, (variables, _words) in CASES.items()}
     hosts["nothing-wrong"] = {"openclaw_host_info": HOST, **KEY}
+    hosts["nothing-wrong-under-the-gateway"] = {"openclaw_host_info": HOST, **UNDER_GATEWAY}
     result = run_playbook(tmp_path_factory.mktemp("preflight"), preflight(), hosts)
     found = messages_by_host(result["output"])
     found["output"] = result["output"]
@@ -243,8 +292,9 @@ def test_message_names_the_variable_and_the_remedy(messages: dict[str, str], nam
 
 
 def test_good_variables_pass(messages: dict[str, str]) -> None:
-    assert "nothing-wrong" not in messages
-    assert re.search(r"^nothing-wrong\s+: ok=\d+ .*failed=0", messages["output"], re.MULTILINE)
+    for name in ("nothing-wrong", "nothing-wrong-under-the-gateway"):
+        assert name not in messages
+        assert re.search(rf"^{name}\s+: ok=\d+ .*failed=0", messages["output"], re.MULTILINE)
 
 
 def test_adopting_can_be_said_on_the_command_line(tmp_path: Path) -> None:

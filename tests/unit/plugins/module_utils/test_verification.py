@@ -357,8 +357,9 @@ def test_a_tolerated_check_passes_and_keeps_the_host_from_being_compliant() -> N
     assert _verification.Report([good, unknown]).compliant is None
     assert _verification.Report([good, unknown]).passed is False
     tolerant = _verification.Report([good, failed], tolerated=frozenset({"routes"}))
-    assert (tolerant.passed, tolerant.compliant) == (True, False)
-    assert _verification.Report([]).passed is False
+    assert (tolerant.functional, tolerant.passed, tolerant.compliant) == (True, False, False)
+    assert _verification.Report([failed]).functional is False
+    assert (_verification.Report([]).passed, _verification.Report([]).functional) == (False, False)
     assert _verification.Report([]).compliant is None
 
 
