@@ -329,6 +329,8 @@ class _Editor:
         self.memory = memory
         self.check_mode = check_mode
         self.secure_logging = secure_logging
+        # The copy that the last attempt to write made.
+        self.backup: str | None = None
 
     def run(self, directory: int | None) -> EditResult:
         plan = self._plan(directory)
@@ -337,7 +339,7 @@ class _Editor:
             return self._finish_unchanged(directory, plan, validator)
         if self.check_mode or directory is None:
             verdict = validator.judge(self._candidate(plan), self._candidate_before(plan))
-            return self._result(plan, verdict, directory=directory, backup=None)
+            return self._result(plan, verdict, directory=directory)
         lock = f"{_files.key_for(self.config_file.path)}.lock"
         with _files.private_directory(self.memory.directory):
             pass
@@ -350,21 +352,28 @@ class _Editor:
     def _write_with_retries(self, directory: int, validator: Validator) -> EditResult:
         judged: dict[str, Verdict] = {}
         last: _files.FileChangedError | None = None
-        for _attempt in range(_MAXIMUM_ATTEMPTS):
+        overtaken: EditResult | None = None
+        for attempt in range(_MAXIMUM_ATTEMPTS):
             plan = self._plan(directory)
             if not plan.changed:
+                # Whoever overtook us had read what we wrote: it is still this run that made the edit.
+                if overtaken is not None:
+                    state = plan.tree.states.get(self.name)
+                    return overtaken._replace(digest="" if state is None else state.digest)
                 return self._finish_unchanged(directory, plan, validator)
             candidate = self._candidate(plan)
             key = f"{candidate.digest} {_files.digest_of(candidate.text)}"
             if key not in judged:
                 judged[key] = validator.judge(candidate, self._candidate_before(plan))
             try:
-                backup = self._write(directory, plan)
+                self._write(directory, plan)
             except _files.FileChangedError as error:
                 last = error
+                if isinstance(error, _files.FileOvertakenError):
+                    overtaken = self._result(plan, judged[key], directory=directory, conflicts=attempt + 1)
                 continue
             self._remember(plan, _files.digest_of(plan.content), validator, judged[key])
-            return self._result(plan, judged[key], directory=directory, backup=backup)
+            return self._result(plan, judged[key], directory=directory, conflicts=attempt)
         raise ConfigEditError(
             f"{self.config_file.path}: another program kept changing the file during {_MAXIMUM_ATTEMPTS} attempts"
             f" ({last}); it is as that program left it. Find out who writes it, or stop the gateway, and try again."
@@ -503,7 +512,7 @@ class _Editor:
             gid = _files.group_id(self.config_file.group)
         return _files.Ownership(uid, gid, self.config_file.mode)
 
-    def _write(self, directory: int, plan: _Plan) -> str | None:
+    def _write(self, directory: int, plan: _Plan) -> None:
         folder, base = posixpath.split(plan.name)
         state = plan.tree.states.get(plan.name)
         with _files.open_beneath(directory, folder) as below:
@@ -511,9 +520,8 @@ class _Editor:
             if state is not None and state.links > 1 and state.uid not in (ownership.uid, os.geteuid()):
                 raise _files.FileError(f"{plan.name}: is a hard link to a file of uid {state.uid}")
             _files.remove_stale_candidates(below, base)
-            backup = self._back_up(plan.name, state)
+            self.backup = self._back_up(plan.name, state)
             _files.replace_file(below, base, plan.content, ownership, expected=state)
-        return backup
 
     def _back_up(self, name: str, state: _files.FileState | None) -> str | None:
         if state is None or self.config_file.backup_keep <= 0:
@@ -528,7 +536,7 @@ class _Editor:
 
     def _finish_unchanged(self, directory: int | None, plan: _Plan, validator: Validator) -> EditResult:
         if not plan.tree.exists or directory is None:
-            return self._result(plan, Verdict((), (), None), directory=directory, backup=None)
+            return self._result(plan, Verdict((), (), None), directory=directory)
         candidate = self._candidate_of(plan.after, plan.tree.states[self.name].content, bool(plan.tree.resolved.sites))
         digest = plan.tree.states[self.name].digest
         record = self._recall(plan, digest)
@@ -540,7 +548,7 @@ class _Editor:
         if attributes is not None and not self.check_mode:
             state = plan.tree.states[self.name]
             _files.set_ownership(directory, self.name, self._ownership(directory, state))
-        result = self._result(plan, verdict, directory=directory, backup=None)
+        result = self._result(plan, verdict, directory=directory)
         if record is None and verdict.validated:
             self._remember(plan, digest, validator, verdict)
         return result
@@ -595,7 +603,7 @@ class _Editor:
             "after": _attributes_text(wanted),
         }
 
-    def _result(self, plan: _Plan, verdict: Verdict, *, directory: int | None, backup: str | None) -> EditResult:
+    def _result(self, plan: _Plan, verdict: Verdict, *, directory: int | None, conflicts: int = 0) -> EditResult:
         path = posixpath.join(self.directory_path, plan.name)
         diff = []
         if plan.changed:
@@ -607,13 +615,13 @@ class _Editor:
         digest = state.digest if state is not None else ""
         findings = [
             finding(format_path(where), "note", message, remedy, source="edit", severity="warning")
-            for where, message, remedy in plan.notes
+            for where, message, remedy in (*plan.notes, *_conflict_notes(conflicts))
         ]
         return EditResult(
             changed=bool(diff),
             changed_paths=[format_path(each) for each in plan.changed if each],
             edited_file=path,
-            backup_file=backup,
+            backup_file=self.backup if plan.changed else None,
             digest=_files.digest_of(plan.content) if plan.changed else digest,
             findings=[*findings, *verdict.findings],
             openclaw_version=verdict.openclaw_version,
@@ -639,6 +647,13 @@ class _Editor:
 
         before = shown(plan.before) if plan.tree.exists else ""
         return {"before_header": path, "after_header": path, "before": before, "after": shown(plan.after)}
+
+
+def _conflict_notes(conflicts: int) -> Iterator[tuple[Path, str, str]]:
+    if conflicts:
+        times = "once" if conflicts == 1 else f"{conflicts} times"
+        message = f"another program wrote this file at the same time ({times}); its change was kept, and the edit was"
+        yield (), f"{message} made on top of it", "nothing, if you know which program that is"
 
 
 _NOTHING = object()

@@ -22,6 +22,7 @@ import posixpath
 import pwd
 import re
 import stat
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,7 +31,9 @@ from typing import NamedTuple
 MAXIMUM_FILE_BYTES = 32 * 1024 * 1024
 MAXIMUM_LINKS = 40
 CANDIDATE_MARK = ".failclosed-"
-KEPT_ATTRIBUTES = ("system.posix_acl_access", "security.selinux")
+ACL = "system.posix_acl_access"
+SELINUX = "security.selinux"
+KEPT_ATTRIBUTES = (ACL, SELINUX)
 
 # O_PATH needs no read permission on the directories above, which belong to other users.
 _TRAVERSE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,12 +48,19 @@ class FileChangedError(FileError):
     """The file is no longer the one that was read."""
 
 
+class FileOvertakenError(FileChangedError):
+    """The new file was in place, and another program has replaced it since."""
+
+
 class FlushFailedError(Exception):
-    """The file has its new content, and it is not certain that a power cut would leave it so."""
+    """The file has its new content, and the disk failed after that: it is not certain what a power cut leaves."""
 
 
 class FileState(NamedTuple):
-    """One regular file as it was read: content, owner, permission bits, number of names, identity."""
+    """One regular file as it was read: content, owner, permission bits, number of names, identity.
+
+    ``mode``: with a POSIX ACL, its group digit is what the ACL grants the owning group, and not its mask.
+    """
 
     content: bytes
     digest: str
@@ -204,14 +214,51 @@ def _read_all(descriptor: int, limit: int) -> bytes:
     return b"".join(pieces)
 
 
+def _attribute(descriptor: int, name: str) -> bytes | None:
+    try:
+        return os.getxattr(descriptor, name)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return None
+        raise
+
+
 def _kept_attributes(descriptor: int) -> tuple[tuple[str, bytes], ...]:
-    found = []
-    for name in KEPT_ATTRIBUTES:
-        try:
-            found.append((name, os.getxattr(descriptor, name)))
-        except OSError:
-            continue
-    return tuple(found)
+    found = [(name, _attribute(descriptor, name)) for name in KEPT_ATTRIBUTES]
+    return tuple((name, value) for name, value in found if value is not None)
+
+
+# A POSIX ACL as an extended attribute (linux/posix_acl_xattr.h): a version, then entries of tag, permissions, id.
+_ACL_ENTRY = struct.Struct("<HHI")
+_ACL_VERSION = struct.pack("<I", 2)
+_ACL_OWNER, _ACL_OWNING_GROUP, _ACL_OTHERS = 0x01, 0x04, 0x20
+_ACL_DIGITS = {_ACL_OWNER: 6, _ACL_OWNING_GROUP: 3, _ACL_OTHERS: 0}
+
+
+def _acl_entries(acl: bytes) -> list[tuple[int, int, int]]:
+    if not acl.startswith(_ACL_VERSION) or (len(acl) - len(_ACL_VERSION)) % _ACL_ENTRY.size:
+        raise FileError("its POSIX ACL is in a form that is not known here; remove it (setfacl -b)")
+    return list(_ACL_ENTRY.iter_unpack(acl[len(_ACL_VERSION) :]))
+
+
+def mode_of_acl(acl: bytes) -> int:
+    """The permission bits of owner, owning group and others in an ACL; raises FileError for another format."""
+    return sum(permissions << _ACL_DIGITS[tag] for tag, permissions, _id in _acl_entries(acl) if tag in _ACL_DIGITS)
+
+
+def acl_with_mode(acl: bytes, mode: int) -> bytes:
+    """The ACL with other permission bits; its mask and the entries of named users and groups stay."""
+    entries = [
+        (tag, mode >> _ACL_DIGITS[tag] & 0o7 if tag in _ACL_DIGITS else permissions, each)
+        for tag, permissions, each in _acl_entries(acl)
+    ]
+    return _ACL_VERSION + b"".join(_ACL_ENTRY.pack(*entry) for entry in entries)
+
+
+def _permission_bits(status: os.stat_result, attributes: Sequence[tuple[str, bytes]]) -> int:
+    # Where there is an ACL, the group bits of stat are its mask.
+    acl = dict(attributes).get(ACL)
+    return stat.S_IMODE(status.st_mode) if acl is None else stat.S_IMODE(status.st_mode) & ~0o777 | mode_of_acl(acl)
 
 
 def read_file(directory: int, name: str, *, limit: int = MAXIMUM_FILE_BYTES) -> FileState | None:
@@ -239,15 +286,16 @@ def read_file(directory: int, name: str, *, limit: int = MAXIMUM_FILE_BYTES) -> 
         content = _read_all(descriptor, limit)
         if len(content) > limit:
             raise FileError(f"{name}: is larger than {limit} bytes")
+        attributes = _kept_attributes(descriptor)
         return FileState(
             content=content,
             digest=digest_of(content),
             uid=status.st_uid,
             gid=status.st_gid,
-            mode=stat.S_IMODE(status.st_mode),
+            mode=_permission_bits(status, attributes),
             links=status.st_nlink,
             identity=_identity(status),
-            attributes=_kept_attributes(descriptor),
+            attributes=attributes,
         )
     finally:
         os.close(descriptor)
@@ -273,12 +321,26 @@ def _require_unchanged(directory: int, name: str, expected: FileState | None) ->
         raise FileChangedError(f"{name}: was changed by another program while it was edited")
 
 
-def _set_attributes(descriptor: int, name: str, attributes: Sequence[tuple[str, bytes]]) -> None:
-    for attribute, value in attributes:
+def _set_permissions(descriptor: int, name: str, mode: int, attributes: Sequence[tuple[str, bytes]]) -> None:
+    """Give a file its mode, with the ACL and the label of the file that it replaces, and no other ACL.
+
+    What a directory's default ACL gave to the new file goes: the old file did not have it.
+    """
+    wanted = dict(attributes)
+    for attribute in KEPT_ATTRIBUTES:
+        value = wanted.get(attribute)
+        if attribute == ACL and value is not None:
+            value = acl_with_mode(value, mode)
         try:
-            os.setxattr(descriptor, attribute, value)
+            found = _attribute(descriptor, attribute)
+            if value is not None and value != found:
+                os.setxattr(descriptor, attribute, value)
+            elif value is None and found is not None and attribute == ACL:
+                os.removexattr(descriptor, attribute)
         except OSError as error:
             raise FileError(f"{name}: cannot keep its {attribute}: {error.strerror}") from error
+    if ACL not in wanted:
+        os.fchmod(descriptor, mode)
 
 
 _RENAME_EXCHANGE = 2
@@ -305,30 +367,68 @@ def exchange(directory: int, first: str, second: str) -> bool:
     raise OSError(code, os.strerror(code), second)
 
 
+def _inode(directory: int, name: str) -> int | None:
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino
+    except FileNotFoundError:
+        return None
+
+
 def _take_name(directory: int, candidate: str, name: str, expected: FileState | None) -> None:
     """Give the candidate the name, unless the file there is no longer the expected one.
 
     What another program renamed into place after the last look shows up in the candidate's place after
     the exchange, and goes back: nothing of it is lost.
     """
+    own = _inode(directory, candidate)
+
+    @contextmanager
+    def unless_done() -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            # A disk may do it and report an error; then the flush of the directory has the last word.
+            if _inode(directory, name) != own:
+                raise
+
     if expected is None:
         try:
-            os.link(candidate, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+            with unless_done():
+                os.link(candidate, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
         except FileExistsError:
             raise FileChangedError(f"{name}: was created while it was edited") from None
         # From here on the file is there: a leftover must not turn success into failure.
         remove_quietly(directory, candidate)
         return
     _require_unchanged(directory, name, expected)
-    if not exchange(directory, candidate, name):
-        os.rename(candidate, name, src_dir_fd=directory, dst_dir_fd=directory)
+    exchanged = True
+    with unless_done():
+        exchanged = exchange(directory, candidate, name)
+    if not exchanged:
+        with unless_done():
+            os.rename(candidate, name, src_dir_fd=directory, dst_dir_fd=directory)
         return
     try:
         _require_unchanged(directory, candidate, expected)
-    except FileChangedError:
-        exchange(directory, candidate, name)
-        raise FileChangedError(f"{name}: was changed by another program while it was edited") from None
+    except BaseException as error:
+        _give_back(directory, candidate, name, own)
+        if isinstance(error, FileChangedError):
+            raise FileChangedError(f"{name}: was changed by another program while it was edited") from None
+        raise
     remove_quietly(directory, candidate)
+
+
+def _give_back(directory: int, candidate: str, name: str, own: int | None) -> None:
+    try:
+        exchange(directory, candidate, name)
+        if _inode(directory, candidate) != own:
+            # A third file came in between the two exchanges, and as the newest one it has to have the name.
+            exchange(directory, candidate, name)
+    except OSError as error:
+        raise FlushFailedError(
+            f"{name}: was replaced, and what stood there is in {candidate} beside it, because it could not be put"
+            f" back ({error.strerror}); check the disk, and compare the two"
+        ) from error
 
 
 def replace_file(
@@ -342,11 +442,11 @@ def replace_file(
     """Put ``content`` in place of ``name`` atomically and durably, if the file is still ``expected``.
 
     ``expected`` None: there must be no such file yet. The ACL and the SELinux label of the old file
-    stay. A new file appears by link(2), which overwrites nothing.
+    stay. A new file appears by link(2), which overwrites nothing, and has no ACL.
 
-    Raises FileChangedError when another program wrote in between (the file is then as that program left it),
-    FlushFailedError when the new file is in place but may not survive a power cut, FileError or OSError
-    otherwise (the file is then as it was).
+    Raises FileChangedError when another program wrote in between (the file is then as that program left it;
+    FileOvertakenError if the new file had been in place), FlushFailedError when the new file is in place but
+    may not survive a power cut, FileError or OSError otherwise (the file is then as it was).
     """
     candidate = f".{name}{CANDIDATE_MARK}{_random_name()}"
     descriptor = os.open(
@@ -355,22 +455,24 @@ def replace_file(
         0o600 & ownership.mode,
         dir_fd=directory,
     )
+    own: int | None = None
     try:
         try:
             created = os.fstat(descriptor)
+            own = created.st_ino
             if (created.st_uid, created.st_gid) != (ownership.uid, ownership.gid):
                 os.fchown(descriptor, ownership.uid, ownership.gid)
-            if expected is not None:
-                _set_attributes(descriptor, name, expected.attributes)
-            os.fchmod(descriptor, ownership.mode)
+            _set_permissions(descriptor, name, ownership.mode, () if expected is None else expected.attributes)
             _write_all(descriptor, content)
             os.fsync(descriptor)
-            identity = _identity(os.fstat(descriptor))
         finally:
             os.close(descriptor)
         _take_name(directory, candidate, name, expected)
     except BaseException:
-        remove_quietly(directory, candidate)
+        # Not what another program had written, should it have this name now.
+        with suppress(OSError):
+            if own is None or _inode(directory, candidate) == own:
+                remove_quietly(directory, candidate)
         raise
     try:
         os.fsync(directory)
@@ -379,9 +481,16 @@ def replace_file(
             f"{name}: was replaced, but the directory could not be flushed to the disk ({error.strerror});"
             " check the disk"
         ) from error
-    found = read_file(directory, name)
-    if found is None or found.digest != digest_of(content) or found.identity[1] != identity[1]:
-        raise FileChangedError(f"{name}: was replaced by another program right after it was written")
+    try:
+        found = read_file(directory, name)
+    except FileError:
+        found = None
+    except OSError as error:
+        raise FlushFailedError(
+            f"{name}: was replaced, but could not be read again ({error.strerror}); check the disk"
+        ) from error
+    if found is None or found.digest != digest_of(content) or found.identity[1] != own:
+        raise FileOvertakenError(f"{name}: was replaced by another program right after it was written")
     return found
 
 
@@ -444,8 +553,9 @@ def set_ownership(directory: int, name: str, ownership: Ownership) -> bool:
         if (status.st_uid, status.st_gid) != (ownership.uid, ownership.gid):
             os.fchown(descriptor, ownership.uid, ownership.gid)
             changed = True
-        if stat.S_IMODE(status.st_mode) != ownership.mode:
-            os.fchmod(descriptor, ownership.mode)
+        attributes = _kept_attributes(descriptor)
+        if _permission_bits(status, attributes) != ownership.mode:
+            _set_permissions(descriptor, name, ownership.mode, attributes)
             changed = True
         return changed
     finally:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -181,14 +183,6 @@ class TestReplaceFile:
         replace(target, NEW, read(target))
         assert target.read_bytes() == NEW
 
-    def test_keeps_a_posix_acl(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        kept = []
-        monkeypatch.setattr(_files, "KEPT_ATTRIBUTES", ("user.failclosed",))
-        monkeypatch.setattr(os, "getxattr", lambda _descriptor, name: b"acl of " + name.encode())
-        monkeypatch.setattr(os, "setxattr", lambda _descriptor, name, value: kept.append((name, value)))
-        replace(target, NEW, read(target))
-        assert kept == [("user.failclosed", b"acl of user.failclosed")]
-
     def test_refuses_when_the_file_changed_since(self, target: Path) -> None:
         state = read(target)
         target.write_bytes(b"somebody else")
@@ -231,6 +225,62 @@ class TestReplaceFile:
         assert len(calls) == 2, "this system does not exchange names: the test shows nothing"
         assert target.read_bytes() == b"a late writer"
         assert os.listdir(target.parent) == [target.name]
+
+    def test_the_newest_of_several_late_writers_keeps_the_name(
+        self, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        exchange = _files.exchange
+        late_contents = [b"second", b"third"]
+
+        def late(directory: int, first: str, second: str) -> bool:
+            if late_contents:
+                other = target.with_name("other")
+                other.write_bytes(late_contents.pop(0))
+                other.rename(target)
+            return exchange(directory, first, second)
+
+        monkeypatch.setattr(_files, "exchange", late)
+        with pytest.raises(_files.FileChangedError):
+            replace(target, NEW, read(target))
+        assert not late_contents and target.read_bytes() == b"third"
+        # What the third one had overwritten is not thrown away by us.
+        assert [path.read_bytes() for path in target.parent.glob(".openclaw.json.failclosed-*")] == [b"second"]
+
+    def test_a_disk_that_fails_after_the_exchange_gets_the_old_file_back(
+        self, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state = read(target)
+        read_file = _files.read_file
+        looks = []
+
+        def failing(directory: int, name: str) -> _files.FileState | None:
+            looks.append(name)
+            if len(looks) == 2:
+                raise OSError(errno.EIO, "broken disk")
+            return read_file(directory, name)
+
+        monkeypatch.setattr(_files, "read_file", failing)
+        with pytest.raises(OSError, match="broken disk"):
+            replace(target, NEW, state)
+        assert target.read_bytes() == OLD and os.listdir(target.parent) == [target.name]
+
+    def test_a_disk_that_fails_when_it_is_read_again_says_that_the_file_is_new(
+        self, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state = read(target)
+        read_file = _files.read_file
+        looks = []
+
+        def failing(directory: int, name: str) -> _files.FileState | None:
+            looks.append(name)
+            if len(looks) == 3:
+                raise OSError(errno.EIO, "broken disk")
+            return read_file(directory, name)
+
+        monkeypatch.setattr(_files, "read_file", failing)
+        with pytest.raises(_files.FlushFailedError, match=r"was replaced, but could not be read again \(broken disk\)"):
+            replace(target, NEW, state)
+        assert target.read_bytes() == NEW
 
     def test_refuses_a_symlink_planted_in_place_of_the_file(self, target: Path, tmp_path: Path) -> None:
         state = read(target)
@@ -387,6 +437,152 @@ def test_a_reader_never_sees_a_torn_file(target: Path) -> None:
         watcher.join()
     assert seen <= contents
     assert len(seen) > 1, "the reader saw one content only: the test shows nothing"
+
+
+READS, WRITES = 4, 2
+OWNER, USER, GROUP, MASK, OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
+NOBODY_ID = 0xFFFFFFFF
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """As the kernel stores one: `setfacl -m u:4242:r` on a file with mode 0600 gives the first of the examples."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+READABLE_BY_4242 = acl(
+    (OWNER, READS | WRITES, NOBODY_ID),
+    (USER, READS, 4242),
+    (GROUP, 0, NOBODY_ID),
+    (MASK, READS, NOBODY_ID),
+    (OTHERS, 0, NOBODY_ID),
+)
+
+
+def can_read(path: Path, uid: int) -> bool:
+    """Ask the kernel, as that user."""
+    for parent in path.parents[:-1]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    done = subprocess.run(["cat", str(path)], user=uid, group=uid, extra_groups=[], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+class TestAccessControlList:
+    """With real ACLs, as setfacl writes them and the kernel enforces them."""
+
+    @pytest.fixture
+    def shared(self, target: Path) -> Path:
+        os.setxattr(target, _files.ACL, READABLE_BY_4242)
+        # What stat shows as the group's bits is the mask now.
+        assert stat.S_IMODE(target.stat().st_mode) == 0o640
+        return target
+
+    def test_stays_and_works(self, shared: Path, as_root: None) -> None:
+        assert can_read(shared, 4242) and not can_read(shared, 4243)
+        replace(shared, NEW, read(shared))
+        assert shared.read_bytes() == NEW
+        assert os.getxattr(shared, _files.ACL) == READABLE_BY_4242
+        assert can_read(shared, 4242) and not can_read(shared, 4243)
+
+    def test_its_mask_is_not_taken_for_the_mode(self, shared: Path) -> None:
+        assert read(shared).mode == 0o600
+        with _files.open_directory(str(shared.parent)) as directory:
+            assert _files.set_ownership(directory, shared.name, mine()) is False
+        assert os.getxattr(shared, _files.ACL) == READABLE_BY_4242
+
+    def test_the_mode_sets_owner_group_and_others(self, shared: Path) -> None:
+        with _files.open_directory(str(shared.parent)) as directory:
+            assert _files.set_ownership(directory, shared.name, mine(0o644)) is True
+            assert _files.set_ownership(directory, shared.name, mine(0o644)) is False
+        expected = acl(
+            (OWNER, READS | WRITES, NOBODY_ID),
+            (USER, READS, 4242),
+            (GROUP, READS, NOBODY_ID),
+            (MASK, READS, NOBODY_ID),
+            (OTHERS, READS, NOBODY_ID),
+        )
+        assert os.getxattr(shared, _files.ACL) == expected
+        replace(shared, NEW, read(shared), mode=0o600)
+        assert os.getxattr(shared, _files.ACL) == READABLE_BY_4242
+
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_the_default_of_the_directory_opens_nothing(self, tmp_path: Path, exists: bool) -> None:
+        path = tmp_path / "openclaw.json"
+        if exists:
+            path.write_bytes(OLD)
+            path.chmod(0o640)
+        os.setxattr(tmp_path, "system.posix_acl_default", READABLE_BY_4242)
+        (tmp_path / "control").touch()
+        assert _files.ACL in os.listxattr(tmp_path / "control"), "the default has no effect: the test shows nothing"
+        replace(path, NEW, read(path) if exists else None, mode=0o640)
+        assert _files.ACL not in os.listxattr(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+    @pytest.mark.parametrize("value", [b"", b"\x03\0\0\0", READABLE_BY_4242[:-1]])
+    def test_another_format_is_refused(self, value: bytes) -> None:
+        with pytest.raises(_files.FileError, match="setfacl -b"):
+            _files.mode_of_acl(value)
+
+    @pytest.mark.parametrize("call", ["getxattr", "setxattr"])
+    def test_is_not_lost_in_silence(self, shared: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+        state = read(shared)
+
+        def broken(*_arguments: object, **_options: object) -> bytes:
+            raise OSError(errno.EIO, "broken disk")
+
+        monkeypatch.setattr(os, call, broken)
+        with pytest.raises((_files.FileError, OSError), match="broken disk"):
+            replace(shared, NEW, state)
+        monkeypatch.undo()
+        assert shared.read_bytes() == OLD and os.listdir(shared.parent) == [shared.name]
+
+
+class TestLabel:
+    """SELinux as a stand-in for the kernel's attribute: this does not run on a machine that enforces labels."""
+
+    @pytest.fixture
+    def labels(self, monkeypatch: pytest.MonkeyPatch) -> dict[int, bytes]:
+        """Inode to label; what a new file gets is the label of its directory."""
+        found: dict[int, bytes] = {}
+
+        def getxattr(descriptor: int, name: str) -> bytes:
+            if name != _files.SELINUX:
+                raise OSError(errno.ENODATA, "none")
+            return found.setdefault(os.fstat(descriptor).st_ino, b"system_u:object_r:var_lib_t:s0\0")
+
+        def setxattr(descriptor: int, name: str, value: bytes) -> None:
+            assert name == _files.SELINUX
+            found[os.fstat(descriptor).st_ino] = value
+
+        monkeypatch.setattr(os, "getxattr", getxattr)
+        monkeypatch.setattr(os, "setxattr", setxattr)
+        return found
+
+    def test_stays(self, target: Path, labels: dict[int, bytes]) -> None:
+        label = b"system_u:object_r:openclaw_conf_t:s0\0"
+        labels[target.stat().st_ino] = label
+        replace(target, NEW, read(target))
+        assert target.read_bytes() == NEW and labels[target.stat().st_ino] == label
+
+    def test_is_not_set_where_it_is_right_already(
+        self, target: Path, labels: dict[int, bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # A policy may forbid even that.
+        monkeypatch.setattr(os, "setxattr", lambda *_arguments: pytest.fail("must not be called"))
+        replace(target, NEW, read(target))
+
+    def test_that_cannot_be_kept_is_an_error(
+        self, target: Path, labels: dict[int, bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        labels[target.stat().st_ino] = b"another"
+        state = read(target)
+
+        def forbidden(*_arguments: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(os, "setxattr", forbidden)
+        with pytest.raises(_files.FileError, match=r"cannot keep its security\.selinux: Permission denied"):
+            replace(target, NEW, state)
+        assert target.read_bytes() == OLD and os.listdir(target.parent) == [target.name]
 
 
 class TestSetOwnership:
