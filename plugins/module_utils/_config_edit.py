@@ -132,6 +132,10 @@ class EditResult(NamedTuple):
     validated: list[str]
     diff: list[dict[str, str]]
 
+    def with_findings(self, findings: Sequence[dict[str, str]]) -> EditResult:
+        """The result with further findings in front."""
+        return self._replace(findings=[*findings, *self.findings])
+
     def as_return_values(self) -> dict[str, Any]:
         """The result as a module returns it."""
         return {
@@ -309,6 +313,15 @@ def apply(
             return editor.run(None)
 
 
+class _OvertakenError(Exception):
+    """Our file was in place and is not any more; ``backup`` is the copy of the one that it had replaced."""
+
+    def __init__(self, reason: _files.FileOvertakenError, backup: str | None) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.backup = backup
+
+
 class _Editor:
     def __init__(
         self,
@@ -329,8 +342,6 @@ class _Editor:
         self.memory = memory
         self.check_mode = check_mode
         self.secure_logging = secure_logging
-        # The copy that the last attempt to write made.
-        self.backup: str | None = None
 
     def run(self, directory: int | None) -> EditResult:
         plan = self._plan(directory)
@@ -365,15 +376,19 @@ class _Editor:
             key = f"{candidate.digest} {_files.digest_of(candidate.text)}"
             if key not in judged:
                 judged[key] = validator.judge(candidate, self._candidate_before(plan))
+            # Made before the file is written: after that, nothing may fail with the words "nothing was changed".
+            result = self._result(plan, judged[key], directory=directory)
             try:
-                self._write(directory, plan)
+                backup = self._write(directory, plan)
+            except _OvertakenError as error:
+                last = error.reason
+                overtaken = result.with_findings(_conflict_findings(attempt + 1))._replace(backup_file=error.backup)
+                continue
             except _files.FileChangedError as error:
                 last = error
-                if isinstance(error, _files.FileOvertakenError):
-                    overtaken = self._result(plan, judged[key], directory=directory, conflicts=attempt + 1)
                 continue
-            self._remember(plan, _files.digest_of(plan.content), validator, judged[key])
-            return self._result(plan, judged[key], directory=directory, conflicts=attempt)
+            findings = [*_conflict_findings(attempt), *self._remember(plan, result.digest, validator, judged[key])]
+            return result.with_findings(findings)._replace(backup_file=backup)
         raise ConfigEditError(
             f"{self.config_file.path}: another program kept changing the file during {_MAXIMUM_ATTEMPTS} attempts"
             f" ({last}); it is as that program left it. Find out who writes it, or stop the gateway, and try again."
@@ -512,7 +527,7 @@ class _Editor:
             gid = _files.group_id(self.config_file.group)
         return _files.Ownership(uid, gid, self.config_file.mode)
 
-    def _write(self, directory: int, plan: _Plan) -> None:
+    def _write(self, directory: int, plan: _Plan) -> str | None:
         folder, base = posixpath.split(plan.name)
         state = plan.tree.states.get(plan.name)
         with _files.open_beneath(directory, folder) as below:
@@ -520,8 +535,12 @@ class _Editor:
             if state is not None and state.links > 1 and state.uid not in (ownership.uid, os.geteuid()):
                 raise _files.FileError(f"{plan.name}: is a hard link to a file of uid {state.uid}")
             _files.remove_stale_candidates(below, base)
-            self.backup = self._back_up(plan.name, state)
-            _files.replace_file(below, base, plan.content, ownership, expected=state)
+            backup = self._back_up(plan.name, state)
+            try:
+                _files.replace_file(below, base, plan.content, ownership, expected=state)
+            except _files.FileOvertakenError as error:
+                raise _OvertakenError(error, backup) from None
+        return backup
 
     def _back_up(self, name: str, state: _files.FileState | None) -> str | None:
         if state is None or self.config_file.backup_keep <= 0:
@@ -544,13 +563,12 @@ class _Editor:
             verdict = validator.judge_unchanged(candidate)
         else:
             verdict = Verdict(tuple(record["findings"]), tuple(record["validated"]), record["openclaw_version"])
-        attributes = self._attributes_diff(directory, plan)
-        if attributes is not None and not self.check_mode:
+        result = self._result(plan, verdict, directory=directory)
+        if result.changed and not self.check_mode:
             state = plan.tree.states[self.name]
             _files.set_ownership(directory, self.name, self._ownership(directory, state))
-        result = self._result(plan, verdict, directory=directory)
         if record is None and verdict.validated:
-            self._remember(plan, digest, validator, verdict)
+            return result.with_findings(self._remember(plan, digest, validator, verdict))
         return result
 
     def _record_key(self, digest: str) -> str:
@@ -561,21 +579,28 @@ class _Editor:
         # With includes, other files have a say, and the digest of this one says too little.
         return None if plan.tree.resolved.sites else self.memory.recall(self.config_file.path, self._record_key(digest))
 
-    def _remember(self, plan: _Plan, digest: str, validator: Validator, verdict: Verdict) -> None:
+    def _remember(self, plan: _Plan, digest: str, validator: Validator, verdict: Verdict) -> Sequence[dict[str, str]]:
         # What is remembered is given back without looking again: a note would be lost.
         if plan.tree.resolved.sites or plan.notes:
-            return
-        self.memory.remember(
-            self.config_file.path,
-            {
-                "key": self._record_key(digest),
-                "digest": digest,
-                "findings": list(verdict.findings),
-                "validated": list(verdict.validated),
-                "openclaw_version": verdict.openclaw_version,
-                "program": validator.program_that_validated(verdict),
-            },
-        )
+            return ()
+        try:
+            self.memory.remember(
+                self.config_file.path,
+                {
+                    "key": self._record_key(digest),
+                    "digest": digest,
+                    "findings": list(verdict.findings),
+                    "validated": list(verdict.validated),
+                    "openclaw_version": verdict.openclaw_version,
+                    "program": validator.program_that_validated(verdict),
+                },
+            )
+        except (OSError, _files.FileError) as error:
+            # The edit itself is done.
+            reason = error.strerror if isinstance(error, OSError) else error
+            message = f"{self.memory.directory}: that this content is valid could not be remembered: {reason}"
+            return [_note(message, "check the space and the permissions there; until then every run validates again")]
+        return ()
 
     def _attributes_diff(self, directory: int | None, plan: _Plan) -> dict[str, str] | None:
         folder = posixpath.dirname(plan.name)
@@ -603,7 +628,7 @@ class _Editor:
             "after": _attributes_text(wanted),
         }
 
-    def _result(self, plan: _Plan, verdict: Verdict, *, directory: int | None, conflicts: int = 0) -> EditResult:
+    def _result(self, plan: _Plan, verdict: Verdict, *, directory: int | None) -> EditResult:
         path = posixpath.join(self.directory_path, plan.name)
         diff = []
         if plan.changed:
@@ -615,13 +640,13 @@ class _Editor:
         digest = state.digest if state is not None else ""
         findings = [
             finding(format_path(where), "note", message, remedy, source="edit", severity="warning")
-            for where, message, remedy in (*plan.notes, *_conflict_notes(conflicts))
+            for where, message, remedy in plan.notes
         ]
         return EditResult(
             changed=bool(diff),
             changed_paths=[format_path(each) for each in plan.changed if each],
             edited_file=path,
-            backup_file=self.backup if plan.changed else None,
+            backup_file=None,
             digest=_files.digest_of(plan.content) if plan.changed else digest,
             findings=[*findings, *verdict.findings],
             openclaw_version=verdict.openclaw_version,
@@ -649,11 +674,16 @@ class _Editor:
         return {"before_header": path, "after_header": path, "before": before, "after": shown(plan.after)}
 
 
-def _conflict_notes(conflicts: int) -> Iterator[tuple[Path, str, str]]:
-    if conflicts:
-        times = "once" if conflicts == 1 else f"{conflicts} times"
-        message = f"another program wrote this file at the same time ({times}); its change was kept, and the edit was"
-        yield (), f"{message} made on top of it", "nothing, if you know which program that is"
+def _note(message: str, remedy: str) -> dict[str, str]:
+    return finding("<root>", "note", message, remedy, source="edit", severity="warning")
+
+
+def _conflict_findings(conflicts: int) -> list[dict[str, str]]:
+    if not conflicts:
+        return []
+    times = "once" if conflicts == 1 else f"{conflicts} times"
+    message = f"another program wrote this file at the same time ({times}); its change was kept, and the edit was made"
+    return [_note(f"{message} on top of it", "nothing, if you know which program that is")]
 
 
 _NOTHING = object()

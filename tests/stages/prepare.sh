@@ -29,6 +29,8 @@ usable_python >/dev/null || missing+=(python3 python3-venv)
 command -v git >/dev/null || missing+=(git)
 command -v openssl >/dev/null || missing+=(openssl)
 command -v ps >/dev/null || missing+=(procps)
+# It kills and deceives the edits of tests/unit/plugins/module_utils/test_config_edit_disk.py.
+command -v strace >/dev/null || missing+=(strace)
 if ((${#missing[@]})); then
   if ! command -v apt-get >/dev/null || ((EUID != 0)); then
     echo "These Debian packages are missing: ${missing[*]}. Install them, or run this as root on Debian 12 or 13."
