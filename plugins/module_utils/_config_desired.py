@@ -222,7 +222,7 @@ def declare(desired: DesiredState) -> Declared:
     )
     _check_secrets(declared)
     _check_contradictions(declared)
-    _refuse_literals(declared)
+    refuse_literals(declared, declared.secret_paths)
     return declared
 
 
@@ -287,20 +287,28 @@ def _check_contradictions(declared: Declared) -> None:
                 )
 
 
-def _refuse_literals(declared: Declared) -> None:
+_INSTEAD = {
+    "patch": "move it to the option secrets, which is never shown, or give a SecretRef {source, provider, id} or"
+    " ${NAME}",
+    "assert_paths": "a secret cannot be compared here",
+    "members_present": "give the element in the option secrets, which is never shown, for example as path[0]",
+    "members_absent": "a secret cannot be named here; remove it by hand, or set the whole list with secrets",
+}
+
+
+def refuse_literals(declared: Declared, sensitive_paths: Sequence[Path]) -> None:
+    """Raise DesiredStateError for a literal where a secret stands, in an option that Ansible shows.
+
+    ``sensitive_paths``: what is sensitive besides what `_redact` knows by itself.
+    """
     for option, tree, base in _literal_trees(declared):
-        for path, _value in _literals(tree, base, inherited=_redact.is_sensitive_path(base)):
+        inherited = _redact.is_sensitive_path(base, sensitive_paths=sensitive_paths)
+        for path, _value in _literals(tree, base, sensitive_paths, inherited=inherited):
             if any(_starts_with(path, prefix) for prefix in declared.public_paths):
                 continue
-            instead = (
-                "move it to the option secrets, which is never shown, or give a SecretRef"
-                " {source, provider, id} or ${NAME}"
-                if option == "patch"
-                else "a secret cannot be compared here"
-            )
             raise DesiredStateError(
                 f"{option}: {format_path(path)} holds a literal where a secret stands, and Ansible shows this"
-                f" option's value; {instead}. If the value is no secret, add the path to public_paths."
+                f" option's value; {_INSTEAD[option]}. If the value is no secret, add the path to public_paths."
             )
 
 
@@ -308,18 +316,23 @@ def _literal_trees(declared: Declared) -> Iterator[tuple[str, Any, Path]]:
     yield "patch", declared.desired.patch, ()
     for path, value in declared.assert_paths:
         yield "assert_paths", value, path
+    for path, members in declared.members_present:
+        yield "members_present", members, path
+    for path, members in declared.members_absent:
+        yield "members_absent", members, path
 
 
-def _literals(node: Any, path: Path, *, inherited: bool) -> Iterator[tuple[Path, Any]]:
+def _literals(node: Any, path: Path, sensitive_paths: Sequence[Path], *, inherited: bool) -> Iterator[tuple[Path, Any]]:
     if node is None or isinstance(node, bool) or _redact.is_secret_reference(node):
         return
     if isinstance(node, Mapping):
         for key, member in node.items():
             below = (*path, key)
-            yield from _literals(member, below, inherited=inherited or _redact.is_sensitive_path(below))
+            sensitive = inherited or _redact.is_sensitive_path(below, sensitive_paths=sensitive_paths)
+            yield from _literals(member, below, sensitive_paths, inherited=sensitive)
     elif isinstance(node, (list, tuple)):
         for index, member in enumerate(node):
-            yield from _literals(member, (*path, index), inherited=inherited)
+            yield from _literals(member, (*path, index), sensitive_paths, inherited=inherited)
     elif node != "" and not _redact.is_variable_reference(node) and (inherited or _redact.has_secret_shape(node)):
         yield path, node
 
@@ -354,6 +367,11 @@ def desired_value(declared: Declared, before: Any) -> Outcome:
     notes: list[tuple[Path, str, str]] = []
     after = _reversed(declared, before, notes) if declared.desired.reverse else _forward(declared, before, notes)
     for path in declared.absent_paths:
+        if isinstance(lookup(after, path[:-1]), list):
+            raise DesiredStateError(
+                f"absent_paths: {format_path(path)} is an element of a list; the next one would take its place, and the"
+                " next run would remove that one too. Use members_absent, or set the whole list in patch."
+            )
         after = remove_value(after, path)
     return Outcome(after, tuple(notes))
 

@@ -50,6 +50,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._config_desire
     format_path,
     is_absent,
     lookup,
+    refuse_literals,
 )
 from ansible_collections.failclosed.openclaw.plugins.module_utils._config_validation import (
     Candidate,
@@ -88,7 +89,7 @@ class ConfigEditError(Exception):
     """
 
     def __init__(self, message: str, *, findings: Sequence[Mapping[str, str]] = ()) -> None:
-        super().__init__(message)
+        super().__init__(_redact.printable(message))
         self.findings = [dict(each) for each in findings]
 
 
@@ -213,12 +214,17 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _parse(where: str, state: _files.FileState) -> Any:
+    if not state.content.strip():
+        raise ConfigEditError(
+            f"{where}: is empty ({len(state.content)} bytes), which OpenClaw does not read either. Restore a copy, or"
+            " remove the file so that a new one is made. Nothing was changed."
+        )
     try:
         return _json5.loads(_json5.decode(state.content))
     except _json5.Json5Error as error:
         raise ConfigEditError(
-            f"{where}: {error}. The file cannot be read as JSON5, so nothing was changed: correct that line,"
-            " or restore a copy."
+            f"{where}: {_redact.scrub(str(error))}. The file cannot be read as JSON5, so nothing was changed: correct"
+            " that line, or restore a copy."
         ) from None
 
 
@@ -342,8 +348,11 @@ class _Editor:
         self.memory = memory
         self.check_mode = check_mode
         self.secure_logging = secure_logging
+        state_directory = validation.state_directory or directory_path
+        self.secret_paths = (*declared.secret_paths, *_openclaw.sensitive_plugin_paths(state_directory))
 
     def run(self, directory: int | None) -> EditResult:
+        refuse_literals(self.declared, self.secret_paths)
         plan = self._plan(directory)
         validator = self._validator(directory)
         if not plan.changed:
@@ -488,7 +497,7 @@ class _Editor:
     def _secrets(self, *trees: Any) -> set[str]:
         found = {value for _path, value in self.declared.secrets}
         for tree in trees:
-            found |= _redact.secret_texts(tree, sensitive_paths=self.declared.secret_paths)
+            found |= _redact.secret_texts(tree, sensitive_paths=self.secret_paths)
         return found
 
     def _validator(self, directory: int | None) -> Validator:
@@ -497,7 +506,7 @@ class _Editor:
             path=self.config_file.path,
             directory_uid=None if directory is None else os.fstat(directory).st_uid,
             touched=self.declared.touched_paths,
-            secret_paths=self.declared.secret_paths,
+            secret_paths=self.secret_paths,
             memory=self.memory,
             check_mode=self.check_mode,
         )
@@ -664,11 +673,11 @@ class _Editor:
             redacted = _redact.redact(
                 pruned,
                 key=key,
-                sensitive_paths=self.declared.secret_paths,
+                sensitive_paths=self.secret_paths,
                 is_public=self.declared.is_public,
                 detailed=not self.secure_logging,
             )
-            return json.dumps(redacted, indent=2, ensure_ascii=False) + "\n"
+            return _redact.printable(json.dumps(redacted, indent=2, ensure_ascii=False)) + "\n"
 
         before = shown(plan.before) if plan.tree.exists else ""
         return {"before_header": path, "after_header": path, "before": before, "after": shown(plan.after)}

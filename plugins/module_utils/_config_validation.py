@@ -77,11 +77,12 @@ class Verdict(NamedTuple):
 
 def finding(path: str, rule: str, message: str, remedy: str, *, source: str, severity: str) -> dict[str, str]:
     """A finding as it is returned; it never holds a value of the file."""
+    # Keys of the file, and what plugins say, are written by others.
     return {
-        "path": path,
+        "path": _redact.printable(path),
         "rule": rule,
-        "message": message,
-        "remedy": remedy,
+        "message": _redact.printable(message),
+        "remedy": _redact.printable(remedy),
         "source": source,
         "severity": severity,
     }
@@ -256,11 +257,27 @@ class Validator:
 
     def _account(self) -> _openclaw.Account:
         user = self._validation.user if self._validation.user is not None else self._directory_uid
+        if user == 0 and self._validation.user is None:
+            self._refuse_root_by_chance()
         if user is None:
             raise _openclaw.OpenClawError(
                 f"{os.path.dirname(self._path)} does not exist, so whom to run it as is not known; set user"
             )
         return _openclaw.account_of(user)
+
+    def _refuse_root_by_chance(self) -> None:
+        # Whoever owns a directory on the way can move one of root's there, and would choose whom OpenClaw runs as.
+        parent = os.path.dirname(os.path.dirname(os.path.realpath(self._path)))
+        while True:
+            uid = os.stat(parent).st_uid
+            if uid != 0:
+                raise _openclaw.OpenClawError(
+                    f"{os.path.dirname(self._path)} belongs to root, and {parent} above it to uid {uid}, who could have"
+                    " put it there; name in user whom OpenClaw shall run as"
+                )
+            if parent == "/":
+                return
+            parent = os.path.dirname(parent)
 
     def _judge_by_program(
         self,

@@ -261,6 +261,15 @@ def _permission_bits(status: os.stat_result, attributes: Sequence[tuple[str, byt
     return stat.S_IMODE(status.st_mode) if acl is None else stat.S_IMODE(status.st_mode) & ~0o777 | mode_of_acl(acl)
 
 
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
 def read_file(directory: int, name: str, *, limit: int = MAXIMUM_FILE_BYTES) -> FileState | None:
     """Read one regular file of the directory; None when there is none of this name.
 
@@ -277,15 +286,16 @@ def read_file(directory: int, name: str, *, limit: int = MAXIMUM_FILE_BYTES) -> 
                 " and so nothing here edits through one: give the path of the real file"
             ) from None
         if error.errno in (errno.ENXIO, errno.ENODEV):
-            raise FileError(f"{name}: is not a regular file") from None
+            raise FileError(f"{name}: is a socket or a device, and not a regular file; move it away") from None
         raise
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise FileError(f"{name}: is not a regular file")
+            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+            raise FileError(f"{name}: is {kind}, and not a regular file; move it away")
         content = _read_all(descriptor, limit)
         if len(content) > limit:
-            raise FileError(f"{name}: is larger than {limit} bytes")
+            raise FileError(f"{name}: is larger than {limit} bytes, and so it is not read; look at what is in it")
         attributes = _kept_attributes(descriptor)
         return FileState(
             content=content,

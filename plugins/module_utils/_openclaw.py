@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _redact
 
@@ -37,6 +37,7 @@ MAXIMUM_OUTPUT_BYTES = 16 * 1024 * 1024
 _MAXIMUM_PACKAGE_BYTES = 1024 * 1024
 # mkdtemp makes a directory that nobody else can enter.
 _DISK = "/var/tmp"  # noqa: S108
+_MAXIMUM_PLUGINS = 2000
 _SHOWN_OUTPUT_CHARACTERS = 600
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?\Z")
@@ -348,13 +349,67 @@ def plugins_fingerprint(state: str) -> str:
                 lines.append(collection)
                 try:
                     with _files.open_beneath(directory, collection) as parent:
-                        for name in sorted(os.listdir(parent))[:2000]:
+                        for name in sorted(os.listdir(parent))[:_MAXIMUM_PLUGINS]:
                             lines.append(_plugin_line(parent, name))
                 except (OSError, _files.FileError):
                     continue
     except (OSError, _files.FileError):
         pass
     return _files.digest_of("\n".join(lines).encode("utf-8", "surrogateescape"))
+
+
+def sensitive_plugin_paths(state: str) -> tuple[tuple[str | int, ...], ...]:
+    """The paths in ``openclaw.json`` that the manifests of installed plugins mark as sensitive (their ``uiHints``).
+
+    A segment "*" stands for every key. What cannot be read marks nothing.
+    """
+    found: list[tuple[str | int, ...]] = []
+    try:
+        with _files.open_directory(state) as directory:
+            for folder in _plugin_folders(directory):
+                try:
+                    with _files.open_beneath(directory, folder) as plugin:
+                        found += _sensitive_paths(_document(plugin, "openclaw.plugin.json"))
+                except (OSError, _files.FileError):
+                    continue
+    except (OSError, _files.FileError):
+        pass
+    return tuple(dict.fromkeys(found))
+
+
+def _plugin_folders(directory: int) -> Iterator[str]:
+    with suppress(OSError, _files.FileError), _files.open_beneath(directory, "extensions") as parent:
+        yield from (f"extensions/{name}" for name in sorted(os.listdir(parent))[:_MAXIMUM_PLUGINS])
+    with suppress(OSError, _files.FileError), _files.open_beneath(directory, "npm/projects") as parent:
+        for name in sorted(os.listdir(parent))[:_MAXIMUM_PLUGINS]:
+            with suppress(OSError, _files.FileError), _files.open_beneath(parent, name) as project:
+                packages = _document(project, "package.json").get("dependencies")
+                for package in list(packages if isinstance(packages, dict) else ())[:_MAXIMUM_PLUGINS]:
+                    yield f"npm/projects/{name}/node_modules/{package}"
+
+
+def _document(directory: int, name: str) -> dict[str, Any]:
+    found = _files.read_file(directory, name, limit=_MAXIMUM_PACKAGE_BYTES)
+    try:
+        document = {} if found is None else json.loads(found.content)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _sensitive_paths(manifest: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
+    def below(base: tuple[str, ...], hints: Any) -> Iterator[tuple[str | int, ...]]:
+        for key, hint in hints.items() if isinstance(hints, dict) else ():
+            if isinstance(hint, dict) and (hint.get("sensitive") is True or "url-secret" in (hint.get("tags") or ())):
+                yield (*base, *(part for part in key.replace("[]", ".*").split(".") if part))
+
+    if isinstance(manifest.get("id"), str):
+        yield from below(("plugins", "entries", manifest["id"], "config"), manifest.get("uiHints"))
+    channels = manifest.get("channelConfigs")
+    for name, channel in channels.items() if isinstance(channels, dict) else ():
+        if isinstance(channel, dict):
+            yield from below(("channels", name), channel.get("uiHints"))
+            yield from below(("channels", name, "accounts", "*"), channel.get("uiHints"))
 
 
 def _plugin_line(parent: int, name: str) -> str:

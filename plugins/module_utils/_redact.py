@@ -47,6 +47,7 @@ _SENSITIVE_KEY = re.compile(
     r"|^(?:identity|certificate|knownHosts)Data$",
     re.IGNORECASE,
 )
+ANY_KEY = "*"
 # Objects whose members are all secrets, whatever they are called.
 _SENSITIVE_MAPS = frozenset({"headers", "env", "edgeAuth"})
 # Objects whose keys are names that somebody chose: they say nothing about the value.
@@ -94,14 +95,17 @@ def is_variable_reference(value: Any) -> bool:
     return isinstance(value, str) and _ONLY_VARIABLE.match(value) is not None
 
 
+def _covers(prefix: Path, path: Path) -> bool:
+    return len(path) >= len(prefix) and all(ours in (ANY_KEY, theirs) for ours, theirs in zip(prefix, path))
+
+
 def is_sensitive_path(path: Path, *, sensitive_paths: Iterable[Path] = ()) -> bool:
     """Whether the value at a path (keys and indexes) is a secret by where it stands.
 
-    ``sensitive_paths``: further paths; each covers everything below it.
+    ``sensitive_paths``: further paths; each covers everything below it, and a segment ANY_KEY covers every key.
     """
-    for prefix in sensitive_paths:
-        if path[: len(prefix)] == prefix:
-            return True
+    if any(_covers(prefix, path) for prefix in sensitive_paths):
+        return True
     # The elements of a list are as sensitive as the list.
     keys = [part for part in path if isinstance(part, str)]
     if not keys or tuple(keys[:2]) in _HARMLESS_PATHS or path in _HARMLESS_PATHS:
@@ -217,6 +221,20 @@ def secret_texts(tree: Any, *, sensitive_paths: Sequence[Path] = ()) -> set[str]
 
     walk(tree, (), False)
     return found
+
+
+# Control characters (Cc), those that reorder or hide text (a part of Cf), and the separators that break a line.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows as what it is: what would steer it, reorder the line or be invisible is escaped.
+
+    Tab and line feed stay. Inside a JSON text the result is the same JSON.
+    """
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:

@@ -92,5 +92,6 @@ export FAILCLOSED_TOOLS="$tools"
 export PATH="$tools/venv/bin:$tools/node:$tools/pythons:\$PATH"
 export FAILCLOSED_NODE="$wheel/bin/node"
 export FAILCLOSED_OPENCLAW="$tools/openclaw/node_modules/openclaw"
+export FAILCLOSED_OPENCLAW_RELEASES="$tools/openclaw-releases"
 export FAILCLOSED_TEST_CACHE="$root/.cache/downloads"
 ENVIRONMENT

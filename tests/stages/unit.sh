@@ -6,8 +6,9 @@
 # Stage: pytest; without --fast also against a real OpenClaw and against the package registries
 source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 
+# install_openclaw LOCK TARGET: what a directory with package.json and package-lock.json names.
 install_openclaw() {
-  local lock=roles/openclaw_gateway/files/openclaw target=$FAILCLOSED_TOOLS/openclaw made_from
+  local lock=$1 target=$2 made_from
   made_from=$(cat "$lock/package.json" "$lock/package-lock.json" | sha256sum)
   if [[ $made_from == "$(cat "$target/made-from" 2>/dev/null || true)" ]]; then return; fi
   rm -rf "$target"
@@ -18,12 +19,21 @@ install_openclaw() {
   printf '%s\n' "$made_from" >"$target/made-from"
 }
 
+# The releases besides the one that the roles install, for what has to hold under several.
+install_openclaw_releases() {
+  local lock
+  for lock in tests/openclaw-releases/*/; do
+    install_openclaw "$lock" "$FAILCLOSED_OPENCLAW_RELEASES/$(basename "$lock")"
+  done
+}
+
 if [[ ${FAILCLOSED_FAST:-} ]]; then
   # Its tests take a minute for each interpreter.
   export FAILCLOSED_SUPERVISOR_PYTHON=$FAILCLOSED_TOOLS/venv/bin/python
   run_pytest "pytest" --ignore=tests/docs -m "not openclaw and not registry"
 else
-  check "install OpenClaw from the lock" install_openclaw
+  check "install OpenClaw from the lock" install_openclaw roles/openclaw_gateway/files/openclaw "$FAILCLOSED_TOOLS/openclaw"
+  check "install older releases of OpenClaw from their locks" install_openclaw_releases
   check "install typescript from the lock" install_javascript_tools
   export FAILCLOSED_TYPECHECK=$javascript_tools/node_modules
   run_pytest "pytest" --ignore=tests/docs

@@ -9,10 +9,12 @@ import multiprocessing
 import os
 import pwd
 import re
+import socket
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +168,32 @@ class TestSemantics:
         assert not host.edit(patch=patch, replace_paths=["models.providers.p"]).changed
 
     def test_absent_paths(self, host: Host) -> None:
-        result = host.edit(absent_paths=["gateway.auth", 'channels["no.such"].x', "plugins.allow[0]"])
+        result = host.edit(absent_paths=["gateway.auth", 'channels["no.such"].x', "plugins.allow"])
         assert sorted(result.changed_paths) == ["gateway.auth", "plugins.allow"]
-        assert "auth" not in host.value()["gateway"]
-        assert host.value()["plugins"]["allow"] == []
+        assert "auth" not in host.value()["gateway"] and host.value()["plugins"] == {}
+
+    @pytest.mark.parametrize("path", ["plugins.allow[0]", "plugins.allow.0", "plugins.allow[7]"])
+    def test_no_element_is_removed_by_its_place(self, host: Host, path: str) -> None:
+        # Each run would remove another one.
+        error = str(host.refused(absent_paths=[path]))
+        assert error.startswith("absent_paths: plugins.allow") and "members_absent" in error
+
+    def test_a_patch_and_what_must_go_with_it(self, host: Host) -> None:
+        """As a remedy for several findings at once: one edit, one copy, one validation."""
+        host.write(
+            '{ meta: {}, agents: { list: [ { id: "a", model: "x" }, { id: "b", model: "y" } ], defaults: { model: {'
+            ' primary: "x", fallbacks: ["y"] } } } }'
+        )
+        host.fake.set_schema({"type": "object", "properties": {}})
+        options: dict[str, Any] = {
+            "patch": {"agents": {"defaults": {"model": {"fallbacks": []}}}},
+            "absent_paths": ["agents.list[0].model", 'agents.list["1"].model', "channels.gone"],
+        }
+        result = host.edit(**options)
+        assert sorted(result.changed_paths) == ["agents.defaults.model.fallbacks", "agents.list"]
+        assert host.value()["agents"]["list"] == [{"id": "a"}, {"id": "b"}]
+        assert len(host.copies()) == 1
+        assert not host.edit(**options).changed
 
     def test_keys_with_dots(self, host: Host) -> None:
         host.edit(patch={"models": {"providers": {"my.proxy": {"region": "eu"}}}})
@@ -254,6 +278,22 @@ class TestReverse:
         assert host.value() == {}
 
 
+def install_plugin_with_hints(host: Host) -> None:
+    """A plugin whose manifest marks keys as sensitive that no rule about names would find."""
+    for folder in ("extensions/chat", "npm/projects/p/node_modules/@scope/other"):
+        (host.state / folder).mkdir(parents=True)
+    channel = {"rooms[].word": {"sensitive": True}, "hook": {"tags": ["url-secret"]}, "shown": {"label": "Shown"}}
+    manifest = {
+        "id": "chat",
+        "uiHints": {"riddle": {"sensitive": True}, "public": {"sensitive": False}},
+        "channelConfigs": {"chat": {"uiHints": channel}},
+    }
+    (host.state / "extensions" / "chat" / "openclaw.plugin.json").write_text(json.dumps(manifest))
+    (host.state / "npm/projects/p/package.json").write_text(json.dumps({"dependencies": {"@scope/other": "1"}}))
+    other = {"id": "other", "uiHints": {"deep.riddle": {"sensitive": True}}}
+    (host.state / "npm/projects/p/node_modules/@scope/other/openclaw.plugin.json").write_text(json.dumps(other))
+
+
 class TestRefusedOptions:
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -292,13 +332,23 @@ class TestRefusedOptions:
             ({"channels": {"c": {"serviceAccount": {"a": [CANARY]}}}}, "channels.c.serviceAccount.a[0]"),
             ({"channels": {"c": {"note": "Bearer " + CANARY}}}, "channels.c.note"),
             ({"channels": {"list": [{"password": CANARY}]}}, "channels.list[0].password"),
+            ({"plugins": {"entries": {"chat": {"config": {"riddle": CANARY}}}}}, "plugins.entries.chat.config.riddle"),
+            ({"channels": {"chat": {"rooms": [{"word": CANARY}]}}}, "channels.chat.rooms[0].word"),
+            ({"channels": {"chat": {"accounts": {"b": {"hook": CANARY}}}}}, "channels.chat.accounts.b.hook"),
         ],
     )
     def test_a_literal_secret_in_the_patch_points_to_secrets(
         self, host: Host, patch: dict[str, Any], path: str
     ) -> None:
+        install_plugin_with_hints(host)
         error = str(host.refused(patch=patch))
         assert error.startswith(f"patch: {path} holds a literal") and "option secrets" in error and "SecretRef" in error
+
+    @pytest.mark.parametrize("option", ["members_present", "members_absent"])
+    def test_a_literal_secret_among_members_is_refused(self, host: Host, option: str) -> None:
+        for path, member in (("channels.x.tokens.token", CANARY), ("plugins.allow", "sk-" + "a" * 20)):
+            error = str(host.refused(**{option: {path: [member]}}))
+            assert error.startswith(f"{option}: {path}[0] holds a literal") and member not in error
 
     def test_a_public_literal_is_let_through(self, host: Host) -> None:
         patch = {"models": {"providers": {"x": {"apiKey": "proxy-local"}}}}
@@ -310,12 +360,20 @@ class TestRefusedOptions:
         assert "assert_paths: gateway.auth.token" in str(host.refused(assert_paths={"gateway.auth.token": CANARY}))
 
 
+def _make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
 class TestFile:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
             ('{ a: "' + CANARY + '",, }', "line 1, column"),
-            ("", "line 1, column 1"),
+            ("", "is empty (0 bytes)"),
+            (" \n", "is empty (2 bytes)"),
+            ("{ a: 1, \0\0\0 }", "line 1, column 9"),
+            ('{ a: 1, "\x1b[31m": 2, "\x1b[31m": 3 }', "\\u001b[31m"),
             ('{ a: 1, a: "' + CANARY + '" }', "line 1"),
             ('["' + CANARY + '"]', "holds no object at its top"),
             ("\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), "line 1"),
@@ -325,6 +383,39 @@ class TestFile:
         host.write(text)
         error = str(host.refused(patch=PORT))
         assert str(host.path) in error and message in error
+
+    def test_byte_order_mark_and_line_ends_stay(self, host: Host) -> None:
+        text = "\ufeff// by hand\r\n{\r\n  meta: {},\r\n  gateway: { port: 1 },\r\n}\r\n"
+        host.write(text)
+        host.edit(patch={**PORT, "ui": {"a": {"b": 1}}})
+        assert host.text().startswith("\ufeff// by hand\r\n{\r\n  meta: {},\r\n  gateway: { port: 18790 },\r\n")
+        assert "\n" not in host.text().replace("\r\n", "")
+
+    @pytest.mark.parametrize(
+        ("make", "kind"), [(os.mkdir, "a directory"), (os.mkfifo, "a FIFO"), (_make_socket, "a socket or a device")]
+    )
+    def test_what_is_no_file_is_named(self, host: Host, make: Callable[[Path], None], kind: str) -> None:
+        host.path.unlink()
+        make(host.path)
+        error = str(host.refused(patch=PORT))
+        assert f"openclaw.json: is {kind}, and not a regular file; move it away. Nothing was changed." in error
+
+    def test_a_file_that_no_configuration_can_be(self, host: Host) -> None:
+        with host.path.open("r+b") as stream:
+            stream.truncate(_files.MAXIMUM_FILE_BYTES + 1)
+        with pytest.raises(ConfigEditError, match="is larger than 33554432 bytes"):
+            host.edit(patch=PORT)
+        host.write("{ meta: {}, ui: { a: '" + "x" * _json5.MAX_LENGTH + "' } }")
+        with pytest.raises(ConfigEditError, match="at most 8388608 are read"):
+            host.edit(patch=PORT)
+
+    def test_a_file_of_a_third_user_stays_theirs(self, host: Host) -> None:
+        if os.geteuid() != 0:
+            pytest.fail("this test changes owners: run it as root")
+        os.chown(host.state, 65534, 65534)
+        os.chown(host.path, 4242, 4243)
+        host.edit(patch=PORT)
+        assert (host.path.stat().st_uid, host.path.stat().st_gid) == (4242, 4243)
 
     def test_bytes_that_are_not_text(self, host: Host) -> None:
         host.path.write_bytes(b'{ a: "\xff" }')
@@ -484,6 +575,15 @@ class TestValidation:
         host.edit(patch=PORT)
         for call in host.fake.calls():
             assert (call["uid"], call["may_write_folder"], call["may_write_temporary"]) == (65534, False, True)
+
+    def test_a_directory_of_root_that_another_user_could_have_put_there_makes_nobody_root(self, host: Host) -> None:
+        if os.geteuid() != 0:
+            pytest.fail("this test changes owners: run it as root")
+        os.chown(host.root, 65534, 65534)
+        error = str(host.refused(patch=PORT))
+        assert f"{host.state} belongs to root, and {host.root} above it to uid 65534" in error and "user" in error
+        assert host.fake.calls() == []
+        assert host.edit(patch=PORT, user="nobody").changed
 
     def test_a_change_back_to_a_known_content_costs_one_call(self, host: Host) -> None:
         host.edit(patch=PORT)
@@ -776,6 +876,33 @@ class TestSecretsStayHidden:
         host.edit(patch=PORT)
         key = host.cache / "fingerprint.key"
         assert stat.S_IMODE(key.stat().st_mode) == 0o600 and len(key.read_bytes()) == 32
+
+    def test_what_a_plugin_marks_as_sensitive(self, host: Host) -> None:
+        install_plugin_with_hints(host)
+        host.fake.set_schema({"type": "object", "properties": {}})
+        chat = f"{{ config: {{ riddle: 'one {CANARY}', public: 'seen' }} }}"
+        other = f"{{ config: {{ deep: {{ riddle: 'two {CANARY}' }} }} }}"
+        room = f"{{ rooms: [ {{ word: 'three {CANARY}' }} ], accounts: {{ b: {{ hook: 'four {CANARY}' }} }} }}"
+        host.write(
+            f"{{ meta: {{}}, plugins: {{ entries: {{ chat: {chat}, other: {other} }} }},"
+            f" channels: {{ chat: {room} }} }}"
+        )
+        result = host.edit(absent_paths=["plugins.entries", "channels.chat"], allow_shrink=True)
+        assert CANARY not in json.dumps(result.as_return_values())
+        assert result.diff[0]["before"].count("<redacted ") == 4 and "seen" in result.diff[0]["before"]
+
+    def test_nothing_steers_the_terminal_that_shows_it(self, host: Host) -> None:
+        """Keys and values of the file are written by others, and so is what a plugin says about them."""
+        host.fake.set_schema({"type": "object", "properties": {}})
+        escape, reorder = "\x1b[2J", "\u202e"
+        host.write(
+            json.dumps({"meta": {}, "channels": {f"k{escape}": f"v{escape}{reorder}\x9b", "note": "INVALID" + escape}})
+        )
+        result = host.edit(patch={"channels": None}, when_invalid="repair", allow_shrink=True)
+        error = host.refused(patch={"channels": {f"x{escape}": "INVALID" + escape + reorder}})
+        for text in (result.diff[0]["before"], *result.changed_paths, str(error), json.dumps(error.findings)):
+            assert not re.search("[\x1b\x9b\u202e]", text)
+        assert json.loads(result.diff[0]["before"])["channels"][f"k{escape}"] == f"v{escape}{reorder}\x9b"
 
     def test_only_what_changes_is_shown(self, host: Host) -> None:
         diff = host.edit(patch=PORT).diff[0]
