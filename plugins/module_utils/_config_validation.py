@@ -176,7 +176,7 @@ class Validator:
                 " target, or give openclaw_command; nothing was changed"
             )
         verdict = Verdict(tuple(findings), tuple(validated), version)
-        self._raise_errors(verdict, "would not be valid")
+        self._raise_errors(verdict, f"would not be valid to OpenClaw {version}" if version else "would not be valid")
         return verdict
 
     def _raise_errors(self, verdict: Verdict, what: str) -> None:
@@ -295,24 +295,25 @@ class Validator:
                 if version is None:
                     version = program.version()
                 self._judge_by_exported_schema(program, candidate, version, findings, validated)
-                self._raise_errors(Verdict(tuple(findings), (), None), "would not satisfy OpenClaw's schema")
+                what = f"would not satisfy the schema of OpenClaw {version or '(unknown version)'}"
+                self._raise_errors(Verdict(tuple(findings), (), None), what)
                 if before is not None and self._validation.when_invalid == "fail":
-                    self._require_valid_before(program, before)
+                    self._require_valid_before(program, before, version)
                 findings.extend(program.validate("candidate.json", candidate.text))
         except _openclaw.OpenClawError as error:
             raise ValidationError(f"{_redact.scrub(str(error), secrets)}; nothing was changed") from None
         validated.append(PROGRAM)
         return version
 
-    def _require_valid_before(self, program: _Program, before: Candidate) -> None:
+    def _require_valid_before(self, program: _Program, before: Candidate, version: str | None) -> None:
         if self._is_known_valid(before.digest):
             return
         errors = [each for each in program.validate("before.json", before.text) if each["severity"] == "error"]
         if errors:
             described = "; ".join(f"{each['path']}: {each['message']}" for each in errors[:5])
             raise ValidationError(
-                f"{self._path} on this host is already invalid: {described}. Nothing was changed. Correct it,"
-                " or set when_invalid: repair to go on if the result is valid.",
+                f"{self._path} is already invalid to OpenClaw {version} on this host: {described}. Nothing was changed."
+                " Correct it, or set when_invalid: repair to go on if the result is valid.",
                 errors,
             )
 

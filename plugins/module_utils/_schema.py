@@ -54,7 +54,10 @@ def prepare(schema: Any) -> Any:
     r"""A copy of an exported schema that Python can use.
 
     Patterns with ``\p{...}``, which ``re`` does not know, are left out (OpenClaw 2026.9.6 has three, under
-    channels.feishu.stickerSets). Raises SchemaUnusableError for a reference that leads out of the document,
+    channels.feishu.stickerSets). So is the demand for a key that has a default: the export describes what OpenClaw
+    has read, where defaults are filled in, and it accepts a file without them (channels.telegram.dmPolicy).
+
+    Raises SchemaUnusableError for a reference that leads out of the document,
     because resolving it would fetch something, and for a document that is no schema.
     """
     if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
@@ -70,16 +73,25 @@ def _prepared(node: Any) -> Any:
         reference = node.get("$ref")
         if isinstance(reference, str) and not reference.startswith("#"):
             raise SchemaUnusableError("the exported schema refers to another document")
-        return {
+        prepared = {
             key: _prepared(member)
             for key, member in node.items()
             if not (key == "pattern" and isinstance(member, str) and _UNICODE_PROPERTY.search(member))
             # A nested identifier would change what "#" means.
             and not (key == "$id" and isinstance(member, str))
         }
+        required, properties = node.get("required"), node.get("properties")
+        if isinstance(required, list) and isinstance(properties, Mapping):
+            prepared["required"] = [name for name in required if not _has_default(properties, name)]
+        return prepared
     if isinstance(node, list):
         return [_prepared(member) for member in node]
     return node
+
+
+def _has_default(properties: Mapping[str, Any], name: Any) -> bool:
+    described = properties.get(name) if isinstance(name, str) else None
+    return isinstance(described, Mapping) and "default" in described
 
 
 def is_available() -> bool:

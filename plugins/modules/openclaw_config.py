@@ -313,6 +313,7 @@ EXAMPLES = r"""
     group: openclaw
     openclaw_command: *openclaw
     patch:
+      # The marks of OpenClaw 2026.9.6; 2026.9.2 and older ones know the first one only.
       meta:
         migrations:
           modelPolicyAllowlist: true

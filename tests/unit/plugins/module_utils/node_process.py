@@ -43,6 +43,16 @@ def openclaw() -> Path:
     return _from_environment("FAILCLOSED_OPENCLAW", "the directory of an installed openclaw package")
 
 
+def openclaw_releases() -> dict[str, Path]:
+    """Version to package directory: the release that the roles install, and those of tests/openclaw-releases."""
+    older = _from_environment("FAILCLOSED_OPENCLAW_RELEASES", "the directory into which they were installed")
+    locks = sorted((Path(__file__).resolve().parents[3] / "openclaw-releases").iterdir())
+    return {
+        json.loads((package / "package.json").read_text())["version"]: package
+        for package in (*(older / lock.name / "node_modules" / "openclaw" for lock in locks), openclaw())
+    }
+
+
 class NodeProcess:
     """Runs ``source``, a JavaScript module that defines ``answer(question)``.
 

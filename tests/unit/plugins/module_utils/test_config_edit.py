@@ -674,7 +674,10 @@ class TestValidation:
     def test_a_file_that_is_invalid_already(self, host: Host) -> None:
         host.write("{ meta: {}, ui: { note: 'INVALID' } }")
         error = str(host.refused(patch={"ui": {"note": "fine"}}))
-        assert "is already invalid: gateway.bind" in error and "when_invalid: repair" in error
+        assert (
+            "is already invalid to OpenClaw 2026.9.6 on this host: gateway.bind" in error
+            and "when_invalid: repair" in error
+        )
         assert "would not be valid" in str(host.refused(patch=PORT, when_invalid="repair"))
         assert host.edit(patch={"ui": {"note": "fine"}}, when_invalid="repair").changed
 

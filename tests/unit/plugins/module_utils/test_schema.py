@@ -63,6 +63,14 @@ def test_findings_name_path_and_rule_and_no_value(
     assert finding.remedy
 
 
+def test_a_key_with_a_default_is_not_demanded() -> None:
+    schema = {
+        "properties": {"a": {"default": 1}, "b": {}, "c": {"properties": {"d": {"default": 1}}, "required": ["d"]}},
+        "required": ["a", "b"],
+    }
+    assert only({"c": {}}, _schema.prepare(schema)).path == ("b",)
+
+
 def test_a_valid_instance_has_no_findings() -> None:
     assert _schema.validate({"a": 1}, {"properties": {"a": {"type": "integer"}}}) == []
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -143,7 +145,7 @@ def test_absent_takes_back_and_never_deletes(host: Host, run: Run) -> None:
     [
         ({"patch": {"gateway": {"port": 70000}}}, "gateway.port: must be at most 65535"),
         ({"patch": {"gateway": {"auth": {"token": "literal"}}}}, "patch: gateway.auth.token holds a literal"),
-        ({"patch": {"ui": {"note": "INVALID"}}}, "would not be valid: gateway.bind"),
+        ({"patch": {"ui": {"note": "INVALID"}}}, "would not be valid to OpenClaw 2026.9.6: gateway.bind"),
         ({"mode": "600!"}, "mode: '600!' must be three octal digits"),
         ({"mode": "0666"}, "mode: '0666' lets everybody write"),
         ({"mode": "1600"}, "mode: '1600' must be three octal digits"),
@@ -204,16 +206,54 @@ PROVIDER = {
 }
 
 
+# A /dev with a log of our own, so that what a module writes into the system's log arrives here, whatever runs there.
+PRIVATE_DEV = """\
+set -eu
+dev=$1 log=$2
+shift 2
+mount -t tmpfs -o mode=755 tmpfs "$dev"
+for name in null zero full random urandom tty; do
+  : >"$dev/$name"
+  mount --bind "/dev/$name" "$dev/$name"
+done
+mkdir --mode=1777 "$dev/shm"
+mkdir "$dev/pts"
+mount --bind /dev/pts "$dev/pts"
+ln -s /proc/self/fd "$dev/fd"
+: >"$dev/log"
+mount --bind "$log" "$dev/log"
+mount --move "$dev" /dev
+exec "$@"
+"""
+
+
+class Played(NamedTuple):
+    """A finished playbook: status, and all that could be seen of it from outside."""
+
+    returncode: int
+    output: str
+    # Of Ansible on the controller, of the target's syslog, and every command line with its environment.
+    log: str
+    syslog: str
+    commands: str
+
+    def everything(self) -> str:
+        return "".join(self[1:])
+
+
 class TestThroughAnsible:
     """The module as it travels (AnsiballZ), with everything printed that Ansible can print."""
 
-    def play(self, host: Host, options: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[str]:
+    def play(self, host: Host, options: dict[str, Any], *flags: str) -> Played:
+        if os.geteuid() != 0:
+            pytest.fail("this test mounts a /dev of its own: run it as root")
         playbook = host.root / "play.yml"
         task = {"failclosed.openclaw.openclaw_config": host.arguments(**options), "register": "outcome"}
         show = {"ansible.builtin.debug": {"var": "outcome"}}
         playbook.write_text(
             yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [task, show]}], sort_keys=False)
         )
+        playbook.chmod(0o600)
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(host.root),
@@ -224,27 +264,93 @@ class TestThroughAnsible:
             "ANSIBLE_LOG_PATH": str(host.root / "log"),
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         }
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), str(playbook), *flags]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        (host.root / "dev").mkdir(exist_ok=True)
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", PRIVATE_DEV, "sh"]
+        command += [str(host.root / "dev"), str(host.root / "syslog")]
+        command += [
+            "strace",
+            "-f",
+            "-qq",
+            "-v",
+            "-s",
+            "100000",
+            "-e",
+            "trace=execve",
+            "-o",
+            str(host.root / "commands"),
+        ]
+        command += [str(Path(sys.executable).with_name("ansible-playbook")), str(playbook), *flags]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+            listening.bind(str(host.root / "syslog"))
+            listening.settimeout(0)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=120, check=False, cwd="/"
+            )
+            syslog = []
+            with suppress(BlockingIOError):
+                while True:
+                    syslog.append(listening.recv(1 << 20).decode("utf-8", "replace"))
+        (host.root / "syslog").unlink()
+        log = (host.root / "log").read_text()
+        commands = (host.root / "commands").read_text()
+        return Played(done.returncode, done.stdout + done.stderr, log, "\n".join(syslog), commands)
+
+    def check_hidden(self, host: Host, played: Played, *, is_logged: bool = True) -> None:
+        """The canary is nowhere, and whoever looks there would have seen it."""
+        assert CANARY not in played.everything()
+        assert (f"path={host.path}" in played.syslog) is is_logged
+        assert "AnsiballZ_openclaw_config.py" in played.commands and str(host.path) in played.log
+        for path in (each for each in host.root.rglob("*") if each.is_file()):
+            if CANARY.encode() in path.read_bytes():
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+                assert path in (host.path, host.root / "play.yml") or host.root / "backups" in path.parents, path
 
     @pytest.mark.parametrize("flags", [("--check", "--diff", "-vvv"), ("--diff", "-vvv")])
     def test_no_secret_is_printed_or_logged(self, host: Host, flags: tuple[str, ...]) -> None:
         options = {"patch": PATCH, "secrets": {"gateway.auth.token": f"new {CANARY}"}, "secure_logging": False}
-        done = self.play(host, options, *flags)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "changed=1" in done.stdout and "<redacted" in done.stdout and "18790" in done.stdout
-        assert CANARY not in done.stdout + done.stderr + (host.root / "log").read_text()
+        before = {place: set(os.listdir(place)) for place in ("/tmp", "/var/tmp", "/run")}
+        played = self.play(host, options, *flags)
+        assert played.returncode == 0, played.output
+        assert "changed=1" in played.output and "<redacted" in played.output and "18790" in played.output
+        self.check_hidden(host, played)
+        assert '"config", "validate", "--json"' in played.commands
+        assert "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" in played.output and "NOT_LOGGING_PARAMETER" in played.syslog
+        for place, names in before.items():
+            for new in (Path(place, name) for name in set(os.listdir(place)) - names):
+                files = [new] if new.is_file() else [each for each in new.rglob("*") if each.is_file()]
+                assert not [path for path in files if CANARY.encode() in path.read_bytes()]
 
-    def test_no_secret_is_printed_when_it_fails(self, host: Host) -> None:
-        options = {"patch": {"ui": {"note": "INVALID"}}, "secrets": {"channels.x.token": f"new {CANARY}"}}
-        done = self.play(host, options, "--diff", "-vvv")
-        assert done.returncode != 0 and "would not be valid" in done.stdout
-        assert CANARY not in done.stdout + done.stderr + (host.root / "log").read_text()
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            # What the program says about it quotes the file.
+            ({"patch": {"ui": {"note": "INVALID"}}, "secrets": {"channels.x.token": f"new {CANARY}"}}, "not be valid"),
+            # The secret itself is the invalid value.
+            ({"secrets": {"gateway.port": f"new {CANARY}"}}, "gateway.port: is a string"),
+            ({"secrets": {"channels.x.token": {"inner": CANARY}}}, "secrets: channels.x.token must be a text"),
+            ({"secrets": CANARY}, "secrets"),
+            ({"assert_paths": {"gateway.auth.token": "a guess"}}, "assert_paths: gateway.auth.token holds a literal"),
+        ],
+    )
+    def test_no_secret_is_printed_when_it_fails(self, host: Host, options: dict[str, Any], message: str) -> None:
+        played = self.play(host, options, "--diff", "-vvv")
+        assert played.returncode != 0 and message in played.output
+        # A module whose options cannot be read ends before it logs them.
+        self.check_hidden(host, played, is_logged=options != {"secrets": CANARY})
+        assert host.path.read_text() == TEXT
+
+    def test_the_log_would_show_it(self, host: Host) -> None:
+        """The control: an option that is not a secret appears in all of these places."""
+        options = {"patch": {**PATCH, "ui": {"note": "no-secret-7f3a"}}}
+        played = self.play(host, options, "--diff", "-vvv")
+        for place in (played.output, played.log, played.syslog):
+            assert "no-secret-7f3a" in place
 
     def test_a_second_run_is_no_change(self, host: Host) -> None:
         for expected in ("changed=1", "changed=0"):
             done = self.play(host, {"patch": PATCH}, "--diff")
-            assert expected in done.stdout, done.stdout + done.stderr
+            assert expected in done.output
         # The no-op started neither node nor anything else of OpenClaw.
         assert [call["argv"] for call in host.fake.calls()] == [
             ["config", "schema"],

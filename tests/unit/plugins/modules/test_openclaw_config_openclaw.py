@@ -9,6 +9,7 @@ openclaw package), and fails without them.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_edit,
@@ -36,7 +38,11 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._config_edit i
     EditResult,
     Validation,
 )
+from ansible_collections.failclosed.openclaw.plugins.modules import openclaw_config
 from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils import node_process
+from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils.fake_openclaw import (
+    FakeOpenClaw,
+)
 
 pytestmark = pytest.mark.openclaw
 
@@ -71,13 +77,13 @@ PUBLIC = ["models.providers.anthropic-max-proxy.apiKey"]
 
 
 class Host:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, package: Path | None = None) -> None:
         self.root = root
         self.state = root / "home" / ".openclaw"
         self.state.mkdir(parents=True, mode=0o700)
         self.path = self.state / "openclaw.json"
         self.write(TEXT)
-        self.command = [str(node_process.node()), str(node_process.openclaw() / "openclaw.mjs")]
+        self.command = [str(node_process.node()), str((package or node_process.openclaw()) / "openclaw.mjs")]
 
     def write(self, text: str) -> None:
         self.path.write_text(text)
@@ -167,7 +173,7 @@ def test_what_the_schema_refuses_and_the_program_accepts_is_a_warning_elsewhere(
 
 def test_an_invalid_file_is_repaired_only_if_that_is_wanted(host: Host) -> None:
     host.write('{ meta: {}, gateway: { mode: "local", bind: "nonsense" } }')
-    assert "is already invalid: gateway.bind" in str(host.refused(patch={"gateway": {"bind": "loopback"}}))
+    assert "on this host: gateway.bind" in str(host.refused(patch={"gateway": {"bind": "loopback"}}))
     assert host.edit(patch={"gateway": {"bind": "loopback"}}, when_invalid="repair").changed
 
 
@@ -351,3 +357,74 @@ def test_every_place_that_takes_a_secret_reference_counts_as_sensitive(host: Hos
     walk(schema, ())
     assert len(places) > 100
     assert [path for path in places if not _redact.is_sensitive_path(path)] == []
+
+
+# What each release knows and another does not, as their exported schemas say.
+KEYS = {
+    "agents.defaults.decisionModel": ("anthropic-max-proxy/claude-opus-4.6", {"2026.9.6"}),
+    "agents.defaults.cwd": ("/tmp", {"2026.9.2", "2026.9.6"}),
+    "gateway.controlUi.toolTitles": (True, {"2026.8.1"}),
+}
+
+
+@pytest.mark.parametrize("version", ["2026.8.1", "2026.9.2", "2026.9.6"])
+def test_several_releases(tmp_path: Path, version: str) -> None:
+    """What we write is valid to each of them, or the module names the key that this version does not know."""
+    releases = node_process.openclaw_releases()
+    assert set(releases) == {"2026.8.1", "2026.9.2", "2026.9.6"}
+    host = Host(tmp_path, releases[version])
+    if version == "2026.8.1":
+        # The file of a newer release, after a downgrade.
+        error = host.refused(patch={"gateway": {"port": 18998}})
+        assert f'invalid to OpenClaw {version} on this host: meta.migrations: Unrecognized key: "utility' in str(error)
+    if version != "2026.9.6":
+        host.write(TEXT.replace(", utilityModelSeparation: true", ""))
+    patch: dict[str, Any] = copy.deepcopy({**ROUTE, "channels": {"telegram": {"enabled": False}}})
+    for path, (value, known) in KEYS.items():
+        if version in known:
+            put(patch, path, value)
+    result = host.edit(
+        patch=patch,
+        secrets={"channels.telegram.botToken": f"123456:{CANARY}-{'x' * 30}"},
+        members_present={"plugins.deny": ["nobody-has-this"]},
+        absent_paths=["wizard"],
+    )
+    assert result.validated == ["managed_schema", "exported_schema", "program"]
+    assert result.openclaw_version == version
+    for path, (value, known) in KEYS.items():
+        if version not in known:
+            unknown: dict[str, Any] = {}
+            put(unknown, path, value)
+            error = host.refused(patch=unknown)
+            assert f"OpenClaw {version}: {path}: this key is not known here" in str(error)
+
+
+def put(tree: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        tree = tree.setdefault(part, {})
+    tree[last] = value
+
+
+def test_the_examples_satisfy_the_schema_of_the_installed_release(host: Host) -> None:
+    """The stand-in accepts whatever the real schema accepts; what the real program says is shown above."""
+    schema = json.loads(host.openclaw("config", "schema").stdout)
+    fake = FakeOpenClaw()
+    fake.set_schema(schema)
+    host.command = fake.command
+    provider = {key: value for key, value in PROVIDER.items() if key != "apiKey"}
+    tasks = yaml.safe_load(openclaw_config.EXAMPLES.replace('"{{ my_provider }}"', json.dumps(provider)))
+    state: dict[str, Any] = {
+        "gateway": {"mode": "local", "legacyKey": 1},
+        "models": {"providers": {"anthropic-max-proxy": PROVIDER, "old.proxy": provider}},
+        "agents": {"defaults": {"model": {"primary": "a/b", "fallbacks": ["anthropic/claude-opus-5"]}}},
+        "plugins": {"allow": ["x"]},
+    }
+    for task in tasks:
+        options = task["failclosed.openclaw.openclaw_config"]
+        host.write(json.dumps(state))
+        desired = {key: options[key] for key in DesiredState._fields if key in options and key != "public_paths"}
+        result = host.edit(**desired, reverse=options.get("state") == "absent", check_mode=True)
+        assert "exported_schema" in result.validated, task["name"]
+        broken = {each["path"] for each in result.findings if each["source"] == "exported_schema"}
+        assert broken <= {"gateway.legacyKey"}, (task["name"], broken)
