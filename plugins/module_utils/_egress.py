@@ -425,7 +425,10 @@ def judge(probes: t.Sequence[Probe]) -> bool | None:
 
 @dataclass(frozen=True)
 class Record:
-    """What was loaded and probed, kept by root. ``rules`` and ``digest``: of the file, and of the kernel's listing."""
+    """What was loaded and probed, kept by root. ``rules`` and ``digest``: of the file, and of the kernel's listing.
+
+    ``allowed`` are strict mode's networks, ``proxy`` what guards the proxy's port; None where nothing does.
+    """
 
     boot: str
     user: str
@@ -433,6 +436,8 @@ class Record:
     uid_ranges: tuple[tuple[int, int], ...]
     networks: tuple[str, ...]
     mode: str
+    allowed: tuple[str, ...]
+    proxy: Proxy | None
     rules: str
     digest: str
     routed: tuple[str, ...]
@@ -448,12 +453,32 @@ class Record:
             "uid_ranges": [list(each) for each in self.uid_ranges],
             "networks": list(self.networks),
             "mode": self.mode,
+            "allowed": list(self.allowed),
+            "proxy": {**self.proxy._asdict(), "clients": list(self.proxy.clients)} if self.proxy else None,
             "rules": self.rules,
             "digest": self.digest,
             "routed": list(self.routed),
             "probes": [{"id": probe.id, "result": probe.result, "detail": probe.detail} for probe in self.probes],
             "enforced": self.enforced,
         }
+
+    def policy(self) -> Policy:
+        """As much of the policy as is needed to try it again; not enough to render it."""
+        allowed = tuple(Destination(ipaddress.ip_network(network)) for network in self.allowed)
+        return Policy(
+            gateway_uid=self.gateway_uid,
+            denied=tuple(ipaddress.ip_network(network) for network in self.networks),
+            uid_ranges=self.uid_ranges,
+            proxy=self.proxy,
+            strict=Strict(allowed) if self.mode == STRICT else None,
+        )
+
+
+def _proxy(document: t.Any) -> Proxy | None:
+    if document is None:
+        return None
+    clients = tuple(int(uid) for uid in document["clients"])
+    return Proxy(int(document["uid"]), int(document["port"]), clients, document["exposed"] is True)
 
 
 def _record(document: t.Any) -> Record | None:
@@ -467,6 +492,8 @@ def _record(document: t.Any) -> Record | None:
             uid_ranges=tuple((int(first), int(last)) for first, last in document["uid_ranges"]),
             networks=tuple(str(network) for network in document["networks"]),
             mode=str(document["mode"]),
+            allowed=tuple(str(network) for network in document["allowed"]),
+            proxy=_proxy(document["proxy"]),
             rules=str(document["rules"]),
             digest=str(document["digest"]),
             routed=tuple(str(family) for family in document["routed"]),

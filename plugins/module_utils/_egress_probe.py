@@ -32,6 +32,8 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import
 )
 
 HTTPS = 443
+# Of loopback, and free while the proxy holds its own.
+SPARE_ADDRESS = "127.83.81.84"
 # RFC 5737 and RFC 3849: nobody's addresses, for what only strict mode refuses.
 NOBODYS_ADDRESSES = ("192.0.2.1", "2001:db8::1")
 # Both are answers of the local kernel within a fraction of a millisecond; a firewall's far away take longer.
@@ -290,8 +292,11 @@ class Prober:
             ),
         ]
 
-    def proxy_port(self) -> list[Probe]:
-        """Whether only the named users get to the proxy's port, and only the proxy may answer from it."""
+    def proxy_port(self, squatted: str = SPARE_ADDRESS) -> list[Probe]:
+        """Whether only the named users get to the proxy's port, and only the proxy may answer from it.
+
+        ``squatted``: where a stranger listens; with the proxy stopped its own address can be taken.
+        """
         proxy = self._policy.proxy
         if proxy is None:
             return []
@@ -311,14 +316,11 @@ class Prober:
                 PASSED if not counted and outcome[0] in (_OPEN, "ECONNREFUSED", _SILENT) else FAILED,
                 "not refused by the rule" if not counted else f"uid {self._gateway.uid} is refused by the rule",
             ),
-            self.squatting(proxy),
+            self.squatting(proxy, squatted),
         ]
 
-    def squatting(self, proxy: _egress.Proxy, address: str = "127.83.81.84") -> Probe:
-        """Whether another user who listens on the proxy's port gets a connection; root asks.
-
-        While the proxy runs its own address is taken, so the default is another one of loopback.
-        """
+    def squatting(self, proxy: _egress.Proxy, address: str) -> Probe:
+        """Whether another user who listens on the proxy's port gets a connection; root asks."""
         identifier = "proxy-port-squatting"
         before = self._counters()
         outcome = _squat(self._stranger.uid, address, proxy.port)

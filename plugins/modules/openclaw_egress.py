@@ -379,6 +379,8 @@ class _Run:
             uid_ranges=self.policy.uid_ranges,
             networks=tuple(str(network) for network in self.policy.denied),
             mode=self.policy.mode,
+            allowed=tuple(str(entry.network) for entry in self.policy.strict.allowed) if self.policy.strict else (),
+            proxy=self.policy.proxy,
             rules=_egress.digest_of(self.rules),
             digest=_egress.listing_digest(listing),
             routed=routed,
