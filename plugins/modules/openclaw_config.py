@@ -20,9 +20,9 @@ description:
   - The result is validated before it replaces anything, also in check mode. This collection's own schema of the part
     that it manages comes first, then the schema that the installed OpenClaw exports, and then
     C(openclaw config validate), whose word is final.
-  - The new file is written beside the old one with its final owner and mode, flushed to the disk, and renamed. A reader
-    sees the old file or the new one. A file that another program changed in between is read again, and the edit is
-    made again.
+  - The new file is written beside the old one with its final owner, mode and ACL, flushed to the disk, and renamed. A
+    reader sees the old file or the new one. A file that another program changed in between is read again, and the edit
+    is made again; a warning says so.
   - A file that is already right costs one read. Node is not started, and C(jsonschema) is not imported when the same
     content was validated before.
   - Secrets appear in the diff and in the returned values as short fingerprints only, old ones too.
@@ -82,6 +82,8 @@ options:
   absent_paths:
     description:
       - Paths that must not exist. What they hold is removed whatever it is.
+      - An element of a list is refused, for example C(plugins.allow[0]), because each run would remove another one; use
+        O(members_absent). A member of an element is possible, for example C(agents.list[0].model).
     type: list
     elements: str
     default: []
@@ -94,6 +96,7 @@ options:
   members_present:
     description:
       - Path of a list to strings that it must contain. Other members stay.
+      - A literal where a secret belongs is refused here too, and in O(members_absent) and O(assert_paths).
       - A missing list is created. Beware of C(plugins.allow), since OpenClaw loads no plugin that an existing list
         does not name; creating it gives a warning.
     type: dict
@@ -129,6 +132,8 @@ options:
   mode:
     description:
       - Permissions of the file in octal, as a string. OpenClaw's own are V(0600).
+      - On a file with a POSIX ACL, the second digit is what the owning group may do. The ACL's mask and its entries for
+        other users and groups stay.
     type: str
     default: "0600"
   create:
@@ -159,7 +164,8 @@ options:
     default: []
   user:
     description:
-      - The user to run O(openclaw_command) as, with a clean environment. The default is the owner of the directory.
+      - The user to run O(openclaw_command) as, with a clean environment. The default is the owner of the directory. If
+        that is root, and a directory above it belongs to another user, this option must be given.
     type: str
   state_dir:
     description:
@@ -209,6 +215,9 @@ options:
     type: bool
     default: true
 seealso:
+  - name: Editing openclaw.json safely
+    description: The guarantees one by one, where each ends, and the test that shows it.
+    link: https://github.com/failclosed/openclaw/blob/main/docs/docsite/rst/editing_openclaw_json.rst
   - module: failclosed.openclaw.openclaw_plugin
 """
 
