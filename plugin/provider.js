@@ -7,6 +7,14 @@ import { PROVIDER_ID } from "./settings.js";
 // The proxy on loopback asks for no key, but OpenClaw sends one and complains without it.
 export const PLACEHOLDER_KEY = "proxy-local";
 
+// Name of the secret provider that reads the proxy's key from a file; the key itself stands in no configuration.
+export const KEY_PROVIDER = "anthropic-max-proxy-key";
+export const KEY_REFERENCE = Object.freeze({
+  source: /** @type {const} */ ("file"),
+  provider: KEY_PROVIDER,
+  id: "value",
+});
+
 /**
  * The base URL without `/v1`, which the anthropic-messages transport adds itself.
  * @param {string} host host name or IP address, without brackets

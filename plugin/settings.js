@@ -81,6 +81,18 @@ export function portProblem(value) {
 }
 
 /**
+ * What is wrong with the path of a file that holds the proxy's key, or undefined; empty means that it asks for none.
+ * @param {unknown} value
+ * @returns {string | undefined}
+ */
+export function keyFileProblem(value) {
+  if (typeof value === "string" && (value === "" || /^\/[^\u0000-\u001f\u007f]*[^/\u0000-\u001f\u007f]$/.test(value))) {
+    return undefined;
+  }
+  return "Enter the absolute path of a file that holds the key alone, or nothing; never the key itself";
+}
+
+/**
  * What is wrong with a list of model ids, or undefined.
  * @param {unknown} value
  * @returns {string | undefined}

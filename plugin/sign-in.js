@@ -2,7 +2,7 @@
 
 import { isIP } from "node:net";
 
-import { PLACEHOLDER_KEY, addressOf, modelReference, providerDefinition } from "./provider.js";
+import { KEY_PROVIDER, KEY_REFERENCE, PLACEHOLDER_KEY, addressOf, modelReference, providerDefinition } from "./provider.js";
 import {
   DEFAULTS,
   MODEL_ALIAS,
@@ -10,6 +10,7 @@ import {
   PROVIDER_ID,
   hostProblem,
   isRecord,
+  keyFileProblem,
   memberOf,
   modelsProblem,
   portProblem,
@@ -29,7 +30,7 @@ import {
  * @property {{text: (question: TextQuestion) => Promise<string>}} prompter
  */
 
-/** @typedef {{host: string, port: number, models: string[]}} Answers */
+/** @typedef {{host: string, port: number, models: string[], keyFile?: string}} Answers */
 
 /**
  * Model ids from a comma-separated answer.
@@ -61,7 +62,52 @@ export function currentAnswers(config) {
     port: address?.port ?? settings.port,
     // OpenClaw keeps the order of an older list, and pressing Enter must not change the default model.
     models: first === undefined ? ids : [first, ...ids.filter((id) => id !== first)],
+    keyFile: currentKeyFile(config) ?? "",
   };
+}
+
+/**
+ * The file that the sign-in has named before, or undefined.
+ * @param {unknown} config
+ * @returns {string | undefined}
+ */
+function currentKeyFile(config) {
+  const key = memberOf(config, "models", "providers", PROVIDER_ID, "apiKey");
+  const path = memberOf(config, "secrets", "providers", KEY_PROVIDER, "path");
+  return memberOf(key, "provider") === KEY_PROVIDER && typeof path === "string" ? path : undefined;
+}
+
+/**
+ * Whether the operator has put a key or a secret reference of his own there, which the sign-in neither asks about nor
+ * changes.
+ * @param {unknown} config
+ * @returns {boolean}
+ */
+function hasForeignKey(config) {
+  const key = memberOf(config, "models", "providers", PROVIDER_ID, "apiKey");
+  return key !== undefined && key !== PLACEHOLDER_KEY && currentKeyFile(config) === undefined;
+}
+
+/**
+ * The credential of the stored profile: it outranks the configured key, so that both say the same.
+ * @param {string} keyFile
+ */
+function credentialFor(keyFile) {
+  const credential = { type: /** @type {const} */ ("token"), provider: PROVIDER_ID };
+  return keyFile === "" ? { ...credential, token: PLACEHOLDER_KEY } : { ...credential, tokenRef: { ...KEY_REFERENCE } };
+}
+
+/**
+ * What the patch says about the file with the key: named, or forgotten when it was named before.
+ * @param {string} keyFile
+ * @param {unknown} config
+ */
+function keyFilePatch(keyFile, config) {
+  if (keyFile !== "") {
+    const provider = { source: /** @type {const} */ ("file"), path: keyFile, mode: /** @type {const} */ ("singleValue") };
+    return { secrets: { providers: { [KEY_PROVIDER]: provider } } };
+  }
+  return currentKeyFile(config) === undefined ? {} : { secrets: { providers: { [KEY_PROVIDER]: undefined } } };
 }
 
 /**
@@ -117,11 +163,11 @@ function takeAliasFromOthers(config, first) {
  */
 export function signInResult(answers, config) {
   const first = modelReference(answers.models[0] ?? DEFAULTS.models[0] ?? "");
-  const currentKey = memberOf(config, "models", "providers", PROVIDER_ID, "apiKey");
-  // A key or a secret reference of the operator's own stays, and no placeholder profile may outrank it.
-  const keepsKey = currentKey !== undefined && currentKey !== PLACEHOLDER_KEY;
-  const definition = providerDefinition(answers);
-  const { apiKey, ...withoutKey } = definition;
+  // What is the operator's own stays, and no profile may outrank it.
+  const keepsKey = hasForeignKey(config);
+  const keyFile = answers.keyFile ?? "";
+  const { apiKey, ...withoutKey } = providerDefinition(answers);
+  const definition = { ...withoutKey, apiKey: keyFile === "" ? apiKey : { ...KEY_REFERENCE } };
   const staying = leftOut(answers, config);
   const isLoopback =
     answers.host === "localhost" ||
@@ -133,10 +179,11 @@ export function signInResult(answers, config) {
       : [
           {
             profileId: `${PROVIDER_ID}:local`,
-            credential: { type: /** @type {const} */ ("token"), provider: PROVIDER_ID, token: apiKey },
+            credential: credentialFor(keyFile),
           },
         ],
     configPatch: {
+      ...(keepsKey ? {} : keyFilePatch(keyFile, config)),
       models: { providers: { [PROVIDER_ID]: keepsKey ? withoutKey : definition } },
       agents: {
         defaults: {
@@ -160,6 +207,7 @@ export function signInResult(answers, config) {
       `Claude models now go to ${definition.baseUrl}; with --set-default ${first} is the default model, without fallbacks.`,
       `Use the alias ${MODEL_ALIAS} for it, for example /model ${MODEL_ALIAS}.`,
       "Check with: openclaw models status",
+      ...(keepsKey ? [`The key in models.providers.${PROVIDER_ID}.apiKey stays as it is.`] : []),
       ...(staying.length === 0
         ? []
         : [`Still configured: ${staying.join(", ")}. Remove them from models.providers.${PROVIDER_ID}.models if unwanted.`]),
@@ -169,7 +217,7 @@ export function signInResult(answers, config) {
 }
 
 /**
- * Ask for host, port and model ids, and return what OpenClaw shall write.
+ * Ask for host, port, model ids and the file with the key, and return what OpenClaw shall write.
  * @param {SignInContext} context
  */
 export async function signIn({ config, prompter }) {
@@ -197,5 +245,15 @@ export async function signIn({ config, prompter }) {
       validate: (value) => modelsProblem(parseModelIds(value)),
     }),
   );
-  return signInResult({ host, port, models }, config);
+  if (hasForeignKey(config)) {
+    return signInResult({ host, port, models }, config);
+  }
+  const keyFile = (
+    await prompter.text({
+      message: "File with the proxy's key (leave empty if it asks for none)",
+      initialValue: current.keyFile ?? "",
+      validate: (value) => keyFileProblem(value.trim()),
+    })
+  ).trim();
+  return signInResult({ host, port, models, keyFile }, config);
 }

@@ -53,12 +53,13 @@ function merged(target, patch) {
 }
 
 test("the first run starts with the defaults and writes the whole route", async () => {
-  const prompter = prompterWith([undefined, undefined, undefined]);
+  const prompter = prompterWith([undefined, undefined, undefined, undefined]);
   const result = await signIn({ config: {}, prompter });
   assert.deepEqual(prompter.asked.map(({ initialValue }) => initialValue), [
     "127.0.0.1",
     "3456",
     "claude-opus-4.6, claude-sonnet-4.5, claude-3.7-sonnet",
+    "",
   ]);
   assert.equal(result.defaultModel, REFERENCE);
   assert.deepEqual(result.profiles, [
@@ -87,9 +88,11 @@ test("the first run starts with the defaults and writes the whole route", async 
 });
 
 test("wrong answers are refused with a reason, then asked again", async () => {
-  const prompter = prompterWith(["http://x", "", " localhost ", "0", "99999", "abc", "9999", " , ", "a b", "x, x", "x, y"]);
+  const prompter = prompterWith(["http://x", "", " localhost ", "0", "99999", "abc", "9999", " , ", "a b", "x, x", "x, y", "sk-canary-1", "key", "/", "/srv/key"]);
   const result = await signIn({ config: {}, prompter });
-  assert.deepEqual(prompter.asked.map(({ refused }) => refused.length), [2, 3, 3]);
+  assert.deepEqual(prompter.asked.map(({ refused }) => refused.length), [2, 3, 3, 3]);
+  assert.match(prompter.asked[3]?.refused[0] ?? "", /absolute path of a file/);
+  assert.doesNotMatch(prompter.asked[3]?.refused[0] ?? "", /canary/);
   assert.equal(result.configPatch.models.providers["anthropic-max-proxy"]?.baseUrl, "http://localhost:9999");
   assert.equal(result.defaultModel, "anthropic-max-proxy/x");
 });
@@ -97,9 +100,9 @@ test("wrong answers are refused with a reason, then asked again", async () => {
 test("the second run starts with what is configured, and Enter changes nothing", async () => {
   const first = signInResult({ host: "::1", port: 9999, models: ["a", "b"] }, {});
   const config = merged({}, first.configPatch);
-  const prompter = prompterWith([undefined, undefined, undefined]);
+  const prompter = prompterWith([undefined, undefined, undefined, undefined]);
   const second = await signIn({ config, prompter });
-  assert.deepEqual(prompter.asked.map(({ initialValue }) => initialValue), ["::1", "9999", "a, b"]);
+  assert.deepEqual(prompter.asked.map(({ initialValue }) => initialValue), ["::1", "9999", "a, b", ""]);
   assert.deepEqual(merged(config, second.configPatch), config);
 });
 
@@ -142,6 +145,48 @@ for (const key of [{ source: "file", provider: "f", id: "/k" }, "a-key-of-mine",
     assert.deepEqual(merged(config, result.configPatch).models.providers["anthropic-max-proxy"].apiKey, key);
   });
 }
+
+test("a file with the key becomes a secret reference, for the profile as well, and can be taken back", async () => {
+  const prompter = prompterWith([undefined, undefined, "a", " /srv/proxy key "]);
+  const result = await signIn({ config: {}, prompter });
+  const reference = { source: "file", provider: "anthropic-max-proxy-key", id: "value" };
+  assert.deepEqual(result.profiles[0]?.credential, {
+    type: "token",
+    provider: "anthropic-max-proxy",
+    tokenRef: reference,
+  });
+  const config = merged({ secrets: { providers: { other: { source: "env" } } } }, result.configPatch);
+  assert.deepEqual(config.models.providers["anthropic-max-proxy"].apiKey, reference);
+  assert.deepEqual(config.secrets.providers, {
+    other: { source: "env" },
+    "anthropic-max-proxy-key": { source: "file", path: "/srv/proxy key", mode: "singleValue" },
+  });
+  assert.doesNotMatch(JSON.stringify(result), /proxy-local/);
+
+  const enter = prompterWith([undefined, undefined, undefined, undefined]);
+  const second = await signIn({ config, prompter: enter });
+  assert.equal(enter.asked[3]?.initialValue, "/srv/proxy key");
+  assert.deepEqual(merged(config, second.configPatch), config);
+
+  const without = signInResult({ host: "h", port: 1, models: ["a"], keyFile: "" }, config);
+  const after = merged(config, without.configPatch);
+  assert.deepEqual(after.secrets.providers, { other: { source: "env" } });
+  assert.equal(after.models.providers["anthropic-max-proxy"].apiKey, "proxy-local");
+  assert.deepEqual(without.profiles[0]?.credential, {
+    type: "token",
+    provider: "anthropic-max-proxy",
+    token: "proxy-local",
+  });
+});
+
+test("a key of the operator's own is not asked about", async () => {
+  const config = { models: { providers: { "anthropic-max-proxy": { apiKey: { source: "env", provider: "default", id: "K" } } } } };
+  const prompter = prompterWith([undefined, undefined, undefined]);
+  const result = await signIn({ config, prompter });
+  assert.equal(prompter.asked.length, 3);
+  assert.match(result.notes.join("\n"), /stays as it is/);
+  assert.equal("secrets" in result.configPatch, false);
+});
 
 test("the notes say when prompts leave the machine, and which models stay", () => {
   const note = (/** @type {string} */ host) => signInResult({ host, port: 1, models: ["a"] }, {}).notes.join("\n");

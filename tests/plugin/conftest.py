@@ -19,6 +19,11 @@ from openclaw_under_test import OpenClaw
 from standin_proxy import StandinProxy
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the table of releases be written instead of compared."""
+    parser.addoption("--write-table", action="store_true", help="write the table of releases into plugin/README.md")
+
+
 @pytest.fixture
 def openclaw(tmp_path: Path) -> Iterator[OpenClaw]:
     """OpenClaw with the plugin in place and nothing configured yet."""

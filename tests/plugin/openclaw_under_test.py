@@ -62,14 +62,14 @@ def wait_until(condition: Any, *, seconds: float, what: str) -> Any:
 class OpenClaw:
     """One home directory with the plugin in it, and the commands that run there."""
 
-    def __init__(self, home: Path, *, run_as: tuple[int, int] | None = None) -> None:
+    def __init__(self, home: Path, *, run_as: tuple[int, int] | None = None, package: Path | None = None) -> None:
         self.home = home
         self.identity: dict[str, Any] = {}
         self.state = home / ".openclaw"
         self.config_path = self.state / "openclaw.json"
         self.gateway_port = free_port()
         node = required_environment("FAILCLOSED_NODE")
-        package = Path(required_environment("FAILCLOSED_OPENCLAW"))
+        package = package or Path(required_environment("FAILCLOSED_OPENCLAW"))
         self.version = str(json.loads((package / "package.json").read_text())["version"])
         self.command = [node, str(package / "openclaw.mjs")]
         self.environment = {
@@ -225,6 +225,62 @@ class OpenClaw:
                 self.gateway.wait(10)
                 raise AssertionError("the gateway did not stop") from None
         self.gateway = None
+
+
+class Terminal:
+    """A shell on a terminal, in which somebody types commands; it finds ``openclaw`` and ``npm``."""
+
+    PROMPT = "typed-here> "
+
+    def __init__(self, openclaw: OpenClaw, directory: Path) -> None:
+        programs = openclaw.home / "bin"
+        programs.mkdir()
+        node, program = openclaw.command
+        npm = Path(node).resolve().parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
+        for name, script in (("openclaw", program), ("npm", str(npm))):
+            (programs / name).write_text(f'#!/bin/sh\nexec "{node}" "{script}" "$@"\n')
+            (programs / name).chmod(0o755)
+        environment = {**openclaw.environment, "PS1": self.PROMPT}
+        environment["PATH"] = f"{programs}:{environment['PATH']}"
+        self._pid, self._terminal = pty.fork()
+        if self._pid == 0:
+            os.chdir(directory)
+            os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"], environment)
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 250, 0, 0))
+        self._read_until(self.PROMPT, 20)
+
+    def _read_until(self, text: str, seconds: float) -> str:
+        screen = ""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            ready, _writable, _exceptional = select.select([self._terminal], [], [], 0.3)
+            if ready:
+                piece = os.read(self._terminal, 65536).decode("utf-8", "replace")
+                screen += _TERMINAL_CODES.sub("", piece)
+            elif text in screen:
+                return screen
+        raise AssertionError(f"not within {seconds:.0f} s: {text!r}\n{screen}")
+
+    def type(self, line: str, answers: list[tuple[str, str]] | None = None, *, seconds: float = 180) -> str:
+        """Type a line and an answer to each question ("" accepts what is there); what a command that succeeds says."""
+        os.write(self._terminal, line.encode() + b"\r")
+        screen = ""
+        for question, answer in answers or []:
+            screen += self._read_until(question, seconds)
+            if answer:
+                os.write(self._terminal, b"\x15" + answer.encode())
+                time.sleep(0.2)
+            os.write(self._terminal, b"\r")
+        screen += self._read_until(self.PROMPT, seconds)
+        os.write(self._terminal, b"echo status=$?\r")
+        status = self._read_until(self.PROMPT, 20)
+        assert "status=0" in status.replace("echo status=", ""), f"{line}\n{screen}{status}"
+        return screen
+
+    def close(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        os.close(self._terminal)
 
 
 def processes_with(mark: str) -> list[int]:

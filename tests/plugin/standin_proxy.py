@@ -50,6 +50,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_arguments: Any) -> None:
         """Say nothing."""
 
+    def do_GET(self) -> None:
+        """Say that it lives."""
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.requests.append({"path": self.path, "model": body["model"], "key": self.headers.get("x-api-key")})
