@@ -690,6 +690,8 @@ def remedy_of(identifier: str) -> str:
     route = BY_ID.get(identifier)
     if route is not None and route.kind == CODE:
         return _CODE_REMEDY
+    if identifier.endswith("-fallbacks") or (route is not None and route.by_default):
+        return "Run site.yml, which closes it, or correct it by hand."
     return "Set openclaw_provider_remediate to all and run site.yml, or correct it by hand."
 
 

@@ -181,7 +181,7 @@ findings:
       path: agents.entries.ops.model.fallbacks[0]
       resolves_to: bypass
       detail: anthropic/claude-opus-5 is Anthropic's own
-      remedy: Set openclaw_provider_remediate to all and run site.yml, or correct it by hand.
+      remedy: Run site.yml, which closes it, or correct it by hand.
 unknown:
   description: What could not be looked at, and what leads where nobody can tell.
   returned: always

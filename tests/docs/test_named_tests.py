@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDES = sorted((ROOT / "docs" / "docsite" / "rst").glob("*.rst"))
+# The other page is made from data, and names none.
+GUIDES = [ROOT / "docs" / "docsite" / "rst" / "editing_openclaw_json.rst"]
 NAMED = re.compile(r"``(tests/[\w/]+\.py)((?:::\w+)*)``")
 
 
