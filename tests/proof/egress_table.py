@@ -5,6 +5,7 @@
 """The truth table of the kernel rule, tried on a real host: who gets where, in every state of the proxy.
 
 Usage, as root on the host: egress_table.py CONTROL_URL IPV4 IPV6 [PORT]
+                            egress_table.py --reach USER ADDRESS PORT     (one connection; prints open or refused)
 
 The addresses are the simulator's, which the rule denies to the gateway's user; CONTROL_URL is its control interface.
 One process for each user does what it is told, so that a connection can outlive a change of the rules. Prints what was
@@ -366,6 +367,13 @@ class Table:
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[0] == "--reach":
+        user, address, port_text = arguments[1:]
+        actor = Actor(user)
+        outcome = actor.do("connect", address, int(port_text), 5)
+        actor.end()
+        print("refused" if outcome == "closed" else outcome, end="")
+        return 0
     control_url, ipv4, ipv6 = arguments[:3]
     port = int(arguments[3]) if len(arguments) > 3 else 3456
     began = time.monotonic()
@@ -375,10 +383,10 @@ def main(arguments: list[str]) -> int:
     finally:
         table.restore()
     wrong = 0
-    for where, actor, what, wanted, observed in table.cells:
+    for where, name, what, wanted, observed in table.cells:
         differs = wanted != observed
         wrong += differs
-        place = f"{where:10} {actor:8}" if actor else where
+        place = f"{where:10} {name:8}" if name else where
         print(f"{'WRONG' if differs else 'ok   '} {place} {what:16} expected {wanted}, observed {observed}")
     cells = sum(1 for cell in table.cells if cell[1])
     complete = cells == len(STATES) * len(ACTORS) * len(COLUMNS)
