@@ -10,7 +10,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 
-TABLE = "leaks_under_test"
+PREFIX = "leaks_under_test"
 # The gateway's uid opens nothing to Anthropic's published networks.
 DEFAULT_EGRESS = """
     meta skuid {uid} ip daddr 160.79.104.0/23 counter name blocked reject
@@ -26,10 +26,11 @@ STRICT_EGRESS = """
 
 
 @contextlib.contextmanager
-def loaded(rules: str, uid: int) -> Iterator[None]:
+def loaded(name: str, rules: str, uid: int) -> Iterator[None]:
     """The rules are in force in the caller's network, with their counter at zero."""
+    table = f"{PREFIX}_{name}"
     _nft(
-        f"""table inet {TABLE} {{
+        f"""table inet {table} {{
   counter blocked {{ }}
   chain output {{
     type filter hook output priority filter; policy accept;
@@ -40,14 +41,14 @@ def loaded(rules: str, uid: int) -> Iterator[None]:
     try:
         yield
     finally:
-        _nft(f"delete table inet {TABLE}")
+        _nft(f"delete table inet {table}")
 
 
 def blocked_packets() -> int:
-    listed = subprocess.run(
-        ["nft", "--json", "list", "counter", "inet", TABLE, "blocked"], capture_output=True, check=True, text=True
-    ).stdout
-    return sum(int(each["counter"]["packets"]) for each in json.loads(listed)["nftables"] if "counter" in each)
+    """How many packets the rules have rejected so far."""
+    listed = subprocess.run(["nft", "--json", "list", "counters"], capture_output=True, check=True, text=True).stdout
+    counters = [each["counter"] for each in json.loads(listed)["nftables"] if "counter" in each]
+    return sum(int(each["packets"]) for each in counters if each["table"].startswith(PREFIX))
 
 
 def _nft(text: str) -> None:

@@ -58,6 +58,8 @@ class RealOpenClaw:
 
     def __init__(self, home: Path, *, mounts: Sequence[tuple[Path, Path]], authority: Path) -> None:
         self.home = home
+        self._mounts = mounts
+        self._authority = authority
         self.state = home / ".openclaw"
         self.config_path = self.state / "openclaw.json"
         self.log_path = home.parent / f"{home.name}.log"
@@ -87,11 +89,11 @@ class RealOpenClaw:
         compile_cache = home.parent / "compile-cache"
         compile_cache.mkdir(exist_ok=True)
         os.chown(compile_cache, UID, UID)
-        # pytest keeps its directories closed to others.
-        for directory in home.parents:
-            if not directory.stat().st_mode & 0o001:
-                directory.chmod(0o711)
         self._gateway: subprocess.Popen[bytes] | None = None
+
+    def sibling(self, name: str) -> RealOpenClaw:
+        """Another one, whose home is beside this one's."""
+        return RealOpenClaw(self.home.with_name(name), mounts=self._mounts, authority=self._authority)
 
     def give(self, path: Path) -> None:
         os.chown(path, UID, UID)
@@ -111,6 +113,10 @@ class RealOpenClaw:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         self.write(self.config_path, json.dumps(config, indent=2) + "\n")
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line, to run with ``environment`` in ``home``."""
+        return [*self._command, *arguments]
 
     def run(
         self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 180
@@ -137,7 +143,7 @@ class RealOpenClaw:
             "gateway", "call", method, "--params", json.dumps(parameters), "--token", TOKEN, "--json"
         )
 
-    def start_gateway(self, environment: Mapping[str, str] | None = None, *, seconds: float = 120) -> None:
+    def start_gateway(self, environment: Mapping[str, str] | None = None, *, seconds: float = 300) -> None:
         assert self._gateway is None
         with self.log_path.open("wb") as log:
             self._gateway = subprocess.Popen(
@@ -180,9 +186,10 @@ class RealOpenClaw:
         def applied() -> bool:
             news = self.log()[seen:]
             assert "config reload skipped" not in news, news
-            return "config hot reload applied" in news or "config change applied" in news
+            # Some changes restart the gateway within its process.
+            return "config hot reload applied" in news or ("restart" in news and "[gateway] ready" in news)
 
-        wait_until(applied, seconds=30, what=self.log)
+        wait_until(applied, seconds=60, what=lambda: self.log()[seen:])
 
     def turn(
         self,

@@ -1,0 +1,823 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every known way around the proxy, as data: what is planted, what sets it off, where it arrives, and what stops it.
+
+Each was seen on OpenClaw 2026.9.6. ``stopped_by`` is the declared expectation, in the words of the route map.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils._route_map import (
+    AUDIT_ONLY,
+    DEFAULT_EGRESS,
+    REFUSED,
+    REWRITTEN,
+    STRICT_EGRESS,
+)
+
+PROXY = "anthropic-max-proxy"
+DEFAULT_MODEL = f"{PROXY}/claude-opus-4.6"
+ENVIRONMENT_KEY = "sk-ant-in-the-environment"
+DOTENV_KEY = "sk-or-in-the-dotenv-file"
+PROFILE_KEY = "sk-ant-in-the-auth-profile"
+SECOND_KEY = "sk-ant-in-the-configuration"
+HOOK_TOKEN = "hook-token-0123456789abcdef"
+PLANTED_SESSION = "agent:main:planted"
+FORWARD_PROXY = "http://93.184.216.10:3128"
+KERNEL = (DEFAULT_EGRESS, STRICT_EGRESS)
+# Set in the environment of the gateway under test; a configuration may name it.
+MODEL_VARIABLE = {"PLANTED_MODEL": "anthropic/claude-sonnet-5"}
+
+ANTHROPIC = "anthropic"
+ELSEWHERE = "elsewhere"
+FORWARD = "forward-proxy"
+
+
+# What sets a leak off
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """A turn of an agent in the gateway. ``fault``: what the proxy answers to its first request."""
+
+    agent: str = "main"
+    text: str = "hi"
+    session: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    fault: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Tool:
+    """A turn in which the model calls a tool. ``{workspace}`` in the input is the agent's directory."""
+
+    name: str
+    input: Mapping[str, str]
+    agent: str = "main"
+
+
+@dataclasses.dataclass(frozen=True)
+class Hook:
+    """A request to one of the gateway's webhooks."""
+
+    path: str
+    document: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cron:
+    """The planted job, run now."""
+
+    fault: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Compact:
+    """A conversation that is shortened."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Infer:
+    """``openclaw infer model run``, in a process of its own."""
+
+    arguments: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Restore:
+    """An old leaky copy, a correct file without ``meta`` over it, ``openclaw models status``, and a failing proxy."""
+
+
+Trigger = Union[Turn, Tool, Hook, Cron, Compact, Infer, Restore]
+
+
+@dataclasses.dataclass(frozen=True)
+class Leak:
+    """One way around the proxy.
+
+    ``reference``: the run that first showed it. ``findings``: the ids that the audit gives it, on a host that is
+    otherwise as ``site.yml`` leaves it (``layout`` "closed") or as the seed's instructions leave it ("seed").
+    ``config``: merge patch on top of the configuration. ``files``: below the home directory. ``environment``: of the
+    process. ``session``: the conversation is switched with sessions.patch. ``cron``: payload of a job.
+    ``auth_profile``: a key that is stored for anthropic. ``arrives_at``, ``model``, ``key``: the listener, and what it
+    sees; None where it cannot see that. ``settle``: seconds that work in the background is given after the trigger.
+    ``in_ci``: whether the short run has it.
+    """
+
+    id: str
+    reference: str
+    summary: str
+    trigger: Trigger
+    findings: tuple[str, ...]
+    stopped_by: tuple[str, ...]
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    session: bool = False
+    cron: Mapping[str, Any] | None = None
+    auth_profile: bool = False
+    layout: str = "closed"
+    arrives_at: str = ANTHROPIC
+    model: str | None = None
+    key: str | None = None
+    settle: float = 0.0
+    in_ci: bool = True
+
+
+def _defaults(**members: Any) -> dict[str, Any]:
+    return {"agents": {"defaults": members}}
+
+
+def _agent(**members: Any) -> dict[str, Any]:
+    return {"agents": {"entries": {"ops": members}}}
+
+
+def _provider(**members: Any) -> dict[str, Any]:
+    return {"models": {"providers": {PROXY: members}}}
+
+
+def _proxy_model(**members: Any) -> dict[str, Any]:
+    return _provider(
+        models=[
+            {
+                "id": "claude-opus-4.6",
+                "name": "claude-opus-4.6",
+                "reasoning": True,
+                "input": ["text", "image"],
+                "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+                "contextWindow": 200000,
+                "maxTokens": 8192,
+                **members,
+            }
+        ]
+    )
+
+
+def _merged(*patches: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for patch in patches:
+        for key, value in patch.items():
+            old = merged.get(key)
+            merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _with_fallback(reference: str) -> dict[str, Any]:
+    return {"primary": DEFAULT_MODEL, "fallbacks": [reference]}
+
+
+def _plugin(name: str, **members: Any) -> dict[str, Any]:
+    return {"plugins": {"entries": {name: {"enabled": True, **members}}}}
+
+
+# An answer that moves OpenClaw to its fallback at once; a proxy that is down does so after 70 to 90 seconds.
+FAILS = "not_found_error"
+PDF = Tool("pdf", {"pdf": "{workspace}/planted.pdf", "prompt": "What does it say?"})
+PICTURE = Tool("view_image", {"path": "{workspace}/planted.png"})
+SPAWN = {"task": "Say hello."}
+TEXT_ONLY = _proxy_model(input=["text"])
+# A credential that OpenClaw finds by itself opens what the seed leaves unset.
+IMPLICIT = ("credential-environment", "model-policy-open", "pdf-model-implicit")
+
+LEAKS: tuple[Leak, ...] = (
+    # Models of agents
+    Leak(
+        "default-model",
+        "3.1, Y4",
+        "The default model is Anthropic's own",
+        Turn(),
+        ("default-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_defaults(model={"primary": "anthropic/claude-opus-5"}),
+        model="claude-opus-5",
+        in_ci=False,
+    ),
+    Leak(
+        "default-model-without-provider",
+        "L07d",
+        "The default model names no provider, and OpenClaw takes anthropic",
+        Turn(),
+        ("default-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_defaults(model={"primary": "claude-opus-5"}),
+        model="claude-opus-5",
+    ),
+    Leak(
+        "default-fallback",
+        "D8, Y3",
+        "A fallback of the default model, taken when the proxy fails",
+        Turn(fault=FAILS),
+        ("default-model-fallbacks",),
+        (REWRITTEN, *KERNEL),
+        config=_defaults(model=_with_fallback("anthropic/claude-sonnet-5")),
+        model="claude-sonnet-5",
+    ),
+    Leak(
+        "agent-model",
+        "L02",
+        "An agent's own model",
+        Turn(agent="ops"),
+        ("agent-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_agent(model="anthropic/claude-opus-5"),
+        model="claude-opus-5",
+    ),
+    Leak(
+        "agent-model-in-the-old-list",
+        "3.1",
+        "An agent's own model, in the list that older releases had",
+        Turn(agent="ops"),
+        ("agent-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config={
+            "agents": {
+                "entries": None,
+                "ownership": None,
+                "list": [{"id": "main", "default": True}, {"id": "ops", "model": "anthropic/claude-opus-5"}],
+            }
+        },
+        model="claude-opus-5",
+        in_ci=False,
+    ),
+    Leak(
+        "agent-fallback",
+        "L04",
+        "A fallback of an agent's own model, taken when the proxy fails",
+        Turn(agent="ops", fault=FAILS),
+        ("agent-model-fallbacks",),
+        (REWRITTEN, *KERNEL),
+        config=_agent(model=_with_fallback("anthropic/claude-sonnet-5")),
+        model="claude-sonnet-5",
+    ),
+    Leak(
+        "subagent-model",
+        "3.1",
+        "The model of agents that an agent starts",
+        Tool("sessions_spawn", SPAWN),
+        ("subagent-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_defaults(subagents={"model": "anthropic/claude-sonnet-4-6"}),
+        model="claude-sonnet-4-6",
+        settle=6,
+        in_ci=False,
+    ),
+    Leak(
+        "subagent-model-chosen-by-the-model",
+        "spawn",
+        "The model itself names the model of an agent that it starts",
+        Tool("sessions_spawn", {**SPAWN, "model": "anthropic/claude-opus-5"}),
+        IMPLICIT,
+        (REFUSED, REWRITTEN, *KERNEL),
+        environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
+        layout="seed",
+        model="claude-opus-5",
+        settle=6,
+    ),
+    Leak(
+        "utility-model",
+        "util",
+        "The model of recaps, asked in the background after a turn",
+        Turn(text="Tell me a story about ships."),
+        ("utility-model",),
+        (REWRITTEN, *KERNEL),
+        config=_defaults(utilityModel="anthropic/claude-haiku-4-5"),
+        model="claude-haiku-4-5",
+        settle=6,
+    ),
+    Leak(
+        "agent-utility-model",
+        "util",
+        "An agent's own model of recaps",
+        Turn(agent="ops", text="Tell me a story about ships."),
+        ("utility-model",),
+        (REWRITTEN, *KERNEL),
+        config=_agent(utilityModel="anthropic/claude-haiku-4-5"),
+        model="claude-haiku-4-5",
+        settle=6,
+        in_ci=False,
+    ),
+    Leak(
+        "utility-model-derived",
+        "util",
+        "No model of recaps, and an agent whose model is Anthropic's: OpenClaw takes a small one of Anthropic's",
+        Turn(agent="ops", text="Tell me a story about ships."),
+        ("agent-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_agent(model="anthropic/claude-opus-5"),
+        model="claude-haiku-4-5",
+        settle=6,
+        in_ci=False,
+    ),
+    Leak(
+        "heartbeat-model",
+        "3.1",
+        "The model of the heartbeat turn",
+        Hook("/hooks/wake", {"agentId": "main", "text": "check", "mode": "now"}),
+        ("heartbeat-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_defaults(heartbeat={"every": "1h", "model": "anthropic/claude-sonnet-4-6"}),
+        model="claude-sonnet-4-6",
+        settle=6,
+        in_ci=False,
+    ),
+    Leak(
+        "compaction-model",
+        "3.1",
+        "The model that shortens a long conversation",
+        Compact(),
+        ("compaction-model",),
+        (REWRITTEN, *KERNEL),
+        config=_defaults(compaction={"model": "anthropic/claude-sonnet-4-6"}),
+        model="claude-sonnet-4-6",
+        in_ci=False,
+    ),
+    Leak(
+        "command-reviewer-model",
+        "3.1",
+        "The model that reviews a command before it runs",
+        Tool("exec", {"command": "/usr/bin/touch /tmp/planted"}),
+        ("reviewer-model",),
+        (REWRITTEN, *KERNEL),
+        config={"tools": {"exec": {"mode": "auto", "reviewer": {"model": "anthropic/claude-sonnet-4-6"}}}},
+        model="claude-sonnet-4-6",
+        in_ci=False,
+    ),
+    # Models of media
+    Leak(
+        "pdf-tool-implicit",
+        "V3",
+        "The seed's configuration and a key in the environment: the PDF tool goes direct",
+        PDF,
+        IMPLICIT,
+        (REFUSED, REWRITTEN, *KERNEL),
+        environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
+        layout="seed",
+        model="claude-opus-5",
+        key=ENVIRONMENT_KEY,
+    ),
+    Leak(
+        "pdf-tool-stored-credential",
+        "V8",
+        "The seed's configuration and a stored sign-in: the PDF tool goes direct, with the stored key",
+        PDF,
+        ("credential-auth-profile", "model-policy-open", "pdf-model-implicit"),
+        (REFUSED, REWRITTEN, *KERNEL),
+        auth_profile=True,
+        layout="seed",
+        model="claude-opus-5",
+        key=PROFILE_KEY,
+    ),
+    Leak(
+        "pdf-model",
+        "Y5",
+        "The model that reads PDF files",
+        PDF,
+        ("pdf-model",),
+        (REWRITTEN, *KERNEL),
+        config=_defaults(pdfModel="anthropic/claude-sonnet-5"),
+        model="claude-sonnet-5",
+    ),
+    Leak(
+        "image-tool-implicit",
+        "V5",
+        "The proxy's model takes no pictures, and there is a key: pictures go direct",
+        PICTURE,
+        ("image-model-implicit", *IMPLICIT),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=TEXT_ONLY,
+        environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
+        layout="seed",
+        model="claude-opus-5",
+        key=ENVIRONMENT_KEY,
+    ),
+    Leak(
+        "image-model",
+        "Y6",
+        "The model that looks at pictures, where the proxy's model takes none",
+        PICTURE,
+        ("image-model",),
+        (REWRITTEN, *KERNEL),
+        config=_merged(TEXT_ONLY, _defaults(imageModel="anthropic/claude-sonnet-5")),
+        model="claude-sonnet-5",
+    ),
+    # Names, policy, runtimes
+    Leak(
+        "alias",
+        "L08",
+        "The proxy's alias leads to Anthropic",
+        Turn(),
+        ("alias", "default-model"),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_defaults(
+            model={"primary": "claude-max-proxy"},
+            models={DEFAULT_MODEL: {"alias": None}, "anthropic/claude-opus-5": {"alias": "claude-max-proxy"}},
+        ),
+        model="claude-opus-5",
+    ),
+    Leak(
+        "agent-policy",
+        "M1",
+        "An empty policy of an agent allows every model again",
+        Turn(agent="ops", headers=(("x-openclaw-model", "anthropic/claude-opus-5"),)),
+        ("model-policy",),
+        (REWRITTEN, *KERNEL),
+        config=_agent(modelPolicy={"allow": []}),
+        model="claude-opus-5",
+    ),
+    Leak(
+        "claude-cli-model",
+        "D4",
+        "An agent's model is run by the Claude program of the gateway's user, without any key",
+        Turn(agent="ops"),
+        ("agent-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_agent(model="claude-cli/claude-opus-5"),
+        model="claude-by-the-claude-program",
+    ),
+    Leak(
+        "claude-cli-fallback",
+        "D8",
+        "A fallback that is run by the Claude program, taken when the proxy fails",
+        Turn(agent="ops", fault=FAILS),
+        ("agent-model-fallbacks",),
+        (REWRITTEN, *KERNEL),
+        config=_agent(model=_with_fallback("claude-cli/claude-opus-5")),
+        model="claude-by-the-claude-program",
+    ),
+    Leak(
+        "claude-cli-runtime",
+        "D2",
+        "A model's runtime is the Claude program",
+        Turn(agent="ops"),
+        ("agent-model", "model-runtime"),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_merged(
+            _agent(model="anthropic/claude-opus-5"),
+            _defaults(models={"anthropic/claude-opus-5": {"agentRuntime": {"id": "claude-cli"}}}),
+        ),
+        model="claude-by-the-claude-program",
+        in_ci=False,
+    ),
+    # Elsewhere in the configuration
+    Leak(
+        "hook-mapping-model",
+        "3.1",
+        "The model of a turn that a webhook starts",
+        Hook("/hooks/planted", {"x": 1}),
+        ("hook-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config={
+            "hooks": {
+                "mappings": [
+                    {
+                        "match": {"path": "planted"},
+                        "agentId": "main",
+                        "action": "agent",
+                        "messageTemplate": "hi",
+                        "deliver": False,
+                        "model": "anthropic/claude-sonnet-5",
+                    }
+                ]
+            }
+        },
+        model="claude-sonnet-5",
+        settle=6,
+    ),
+    Leak(
+        "hook-request-model",
+        "3.3",
+        "A request to /hooks/agent names the model",
+        Hook(
+            "/hooks/agent",
+            {
+                "agentId": "main",
+                "message": "hi",
+                "model": "anthropic/claude-opus-5",
+                "deliver": False,
+                "waitForCompletion": True,
+            },
+        ),
+        IMPLICIT,
+        (REFUSED, REWRITTEN, *KERNEL),
+        environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
+        layout="seed",
+        model="claude-opus-5",
+        in_ci=False,
+    ),
+    Leak(
+        "request-header-model",
+        "3.3",
+        "A request to the OpenAI-compatible endpoint names the model",
+        Turn(headers=(("x-openclaw-model", "anthropic/claude-opus-5"),)),
+        IMPLICIT,
+        (REFUSED, REWRITTEN, *KERNEL),
+        environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
+        layout="seed",
+        model="claude-opus-5",
+        in_ci=False,
+    ),
+    Leak(
+        "channel-model",
+        "3.1",
+        "The model of every conversation of one channel",
+        Turn(headers=(("x-openclaw-message-channel", "telegram"),)),
+        ("channel-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config={"channels": {"modelByChannel": {"telegram": {"*": "anthropic/claude-opus-5"}}}},
+        model="claude-opus-5",
+    ),
+    Leak(
+        "plugin-model-of-llm-task",
+        "3.1",
+        "The model in the settings of the plugin llm-task",
+        Tool("llm-task", {"prompt": "Answer with JSON."}),
+        ("plugin-model", "plugin-model-choice"),
+        (REWRITTEN, *KERNEL),
+        config=_merged(
+            _plugin(
+                "llm-task",
+                llm={"allowModelOverride": True},
+                config={"defaultProvider": "anthropic", "defaultModel": "claude-sonnet-4-6"},
+            ),
+            {"tools": {"alsoAllow": ["llm-task"]}},
+        ),
+        model="claude-sonnet-4-6",
+        in_ci=False,
+    ),
+    Leak(
+        "plugin-model-of-active-memory",
+        "3.1",
+        "The model in the settings of the plugin active-memory",
+        Turn(text="What did I say about my ship last week?"),
+        ("plugin-model",),
+        (REWRITTEN, *KERNEL),
+        config=_plugin(
+            "active-memory",
+            config={
+                "agents": ["main"],
+                "mode": "always",
+                "model": "anthropic/claude-haiku-4-5",
+                "allowedChatTypes": ["direct", "explicit"],
+            },
+        ),
+        model="claude-haiku-4-5",
+        in_ci=False,
+    ),
+    # Providers and endpoints
+    Leak(
+        "model-base-url",
+        "C07, Y1",
+        "A model of the proxy's provider with an address of its own",
+        Turn(),
+        ("model-base-url",),
+        (REWRITTEN, *KERNEL),
+        config=_proxy_model(baseUrl="https://api.anthropic.com"),
+        model="claude-opus-4.6",
+    ),
+    Leak(
+        "provider-base-url",
+        "3.2",
+        "The proxy's provider has another address",
+        Turn(),
+        ("provider-base-url",),
+        (REWRITTEN, *KERNEL),
+        config=_provider(baseUrl="https://api.anthropic.com"),
+        model="claude-opus-4.6",
+    ),
+    Leak(
+        "provider-of-another-name",
+        "3.2",
+        "Another provider with Anthropic's address, and a model of it",
+        Turn(agent="ops"),
+        ("agent-model", "other-provider"),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_merged(
+            {
+                "models": {
+                    "providers": {
+                        "mine": {
+                            "baseUrl": "https://api.anthropic.com",
+                            "api": "anthropic-messages",
+                            "apiKey": SECOND_KEY,
+                            "models": [{"id": "claude-opus-5", "name": "claude-opus-5"}],
+                        }
+                    }
+                }
+            },
+            _agent(model="mine/claude-opus-5"),
+        ),
+        model="claude-opus-5",
+        key=SECOND_KEY,
+        in_ci=False,
+    ),
+    Leak(
+        "provider-anthropic-with-the-plugin-denied",
+        "P3",
+        "A provider entry named anthropic works although the plugin anthropic is denied",
+        Turn(agent="ops"),
+        ("agent-model", "other-provider"),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_merged(
+            {
+                "plugins": {"deny": ["anthropic"]},
+                "models": {
+                    "providers": {
+                        "anthropic": {
+                            "baseUrl": "https://api.anthropic.com",
+                            "api": "anthropic-messages",
+                            "apiKey": SECOND_KEY,
+                            "models": [{"id": "claude-opus-5", "name": "claude-opus-5"}],
+                        }
+                    }
+                },
+            },
+            _agent(model="anthropic/claude-opus-5"),
+        ),
+        model="claude-opus-5",
+        in_ci=False,
+    ),
+    Leak(
+        "other-vendor-fallback",
+        "Y3",
+        "A fallback to Claude at another vendor; its key is in a .env file of the state directory",
+        Turn(fault=FAILS),
+        ("credential-dotenv", "default-model-fallbacks"),
+        (REWRITTEN, STRICT_EGRESS),
+        config=_defaults(model=_with_fallback("openrouter/anthropic/claude-sonnet-4.6")),
+        files={".openclaw/.env": f"OPENROUTER_API_KEY={DOTENV_KEY}\n"},
+        arrives_at=ELSEWHERE,
+        key=DOTENV_KEY,
+    ),
+    # Ways of writing it
+    Leak(
+        "included-file",
+        "E4",
+        "An agent's model in a file that the configuration includes",
+        Turn(agent="ops"),
+        ("agent-model",),
+        (REFUSED, *KERNEL),
+        config={"$include": "./more.json"},
+        files={".openclaw/more.json": '{"agents": {"entries": {"ops": {"model": "anthropic/claude-opus-5"}}}}\n'},
+        model="claude-opus-5",
+    ),
+    Leak(
+        "variable-in-the-configuration",
+        "E5",
+        "An agent's model is taken from a variable of the environment",
+        Turn(agent="ops"),
+        ("agent-model",),
+        (REFUSED, REWRITTEN, *KERNEL),
+        config=_agent(model="${PLANTED_MODEL}"),
+        model="claude-sonnet-5",
+    ),
+    # Outside the configuration
+    Leak(
+        "dotenv-key",
+        "E2",
+        "A key in the .env file of the state directory",
+        Infer(("--model", "openrouter/anthropic/claude-sonnet-4.6")),
+        ("credential-dotenv",),
+        (STRICT_EGRESS,),
+        files={".openclaw/.env": f"OPENROUTER_API_KEY={DOTENV_KEY}\n"},
+        arrives_at=ELSEWHERE,
+        key=DOTENV_KEY,
+    ),
+    Leak(
+        "configured-key",
+        "L02c",
+        "A key in the configuration's own environment, and a model named on the command line",
+        Infer(("--model", "anthropic/claude-opus-5")),
+        ("credential-config", "model-policy-open", "pdf-model-implicit"),
+        (REWRITTEN, *KERNEL),
+        config={"env": {"vars": {"ANTHROPIC_API_KEY": SECOND_KEY}}},
+        layout="seed",
+        model="claude-opus-5",
+        key=SECOND_KEY,
+        in_ci=False,
+    ),
+    Leak(
+        "model-on-the-command-line",
+        "3.3",
+        "infer model run --model, which no policy stops",
+        Infer(("--model", "anthropic/claude-opus-5")),
+        ("credential-environment",),
+        KERNEL,
+        environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
+        model="claude-opus-5",
+        key=ENVIRONMENT_KEY,
+        in_ci=False,
+    ),
+    Leak(
+        "session-override",
+        "session",
+        "A conversation that was switched to another model, for good",
+        Turn(session=PLANTED_SESSION),
+        ("session-override",),
+        (REFUSED, *KERNEL),
+        session=True,
+        model="claude-opus-5",
+    ),
+    Leak(
+        "cron-model",
+        "cron",
+        "A scheduled turn with a model of its own",
+        Cron(),
+        ("cron-model",),
+        (REFUSED, *KERNEL),
+        cron={"kind": "agentTurn", "message": "hi", "model": "anthropic/claude-opus-5"},
+        model="claude-opus-5",
+        settle=6,
+    ),
+    Leak(
+        "cron-fallback",
+        "cron",
+        "A scheduled turn with fallbacks of its own, taken when the proxy fails",
+        Cron(fault=FAILS),
+        ("cron-model",),
+        KERNEL,
+        cron={"kind": "agentTurn", "message": "hi", "fallbacks": ["anthropic/claude-sonnet-4-6"]},
+        model="claude-sonnet-4-6",
+        settle=6,
+        in_ci=False,
+    ),
+    Leak(
+        "forward-proxy-without-no-proxy",
+        "C10",
+        "HTTP_PROXY without NO_PROXY: requests to the proxy are handed to the forward proxy",
+        Infer(),
+        ("forward-proxy-environment",),
+        (STRICT_EGRESS,),
+        environment={"HTTP_PROXY": FORWARD_PROXY, "http_proxy": FORWARD_PROXY, "NO_PROXY": "", "no_proxy": ""},
+        arrives_at=FORWARD,
+    ),
+    Leak(
+        "mcp-server",
+        "3.2",
+        "An MCP server is a program of its own, here the Claude program",
+        Turn(),
+        ("code-mcp-server",),
+        KERNEL,
+        config={"mcp": {"servers": {"planted": {"command": "claude", "args": ["--print", "hello"]}}}},
+        model="claude-by-the-claude-program",
+        settle=3,
+        in_ci=False,
+    ),
+    Leak(
+        "local-service",
+        "5.4",
+        "A program that OpenClaw starts for a provider, here the Claude program",
+        Turn(),
+        ("code-local-service",),
+        KERNEL,
+        config=_provider(
+            localService={
+                "command": "{home}/bin/claude",
+                "args": ["--print", "hello"],
+                "healthUrl": "http://127.0.0.1:3456/no-health",
+                "readyTimeoutMs": 2000,
+            }
+        ),
+        model="claude-by-the-claude-program",
+        in_ci=False,
+    ),
+    Leak(
+        "restored-configuration",
+        "1.6",
+        "OpenClaw puts its older, leaky copy in the place of a configuration that has no meta",
+        Restore(),
+        ("configuration-restore",),
+        (AUDIT_ONLY, *KERNEL),
+        config={"meta": None},
+        files={".openclaw/openclaw.json.bak": '{"agents": {"defaults": {"model": "anthropic/claude-opus-5"}}}\n'},
+        model="claude-sonnet-5",
+        in_ci=False,
+    ),
+)
+
+BY_ID = {leak.id: leak for leak in LEAKS}
+
+
+def chosen(*, everything: bool) -> Sequence[Leak]:
+    """The leaks of the long run, or of the short one."""
+    return [leak for leak in LEAKS if everything or leak.in_ci]
+
+
+def table() -> str:
+    """The leaks as the README shows them."""
+    rows = ["| leak | what it is | seen as | finding | stopped by | short run |", "|---|---|---|---|---|---|"]
+    for leak in LEAKS:
+        findings = ", ".join(f"`{finding}`" for finding in leak.findings)
+        in_ci = "yes" if leak.in_ci else ""
+        rows.append(
+            f"| `{leak.id}` | {leak.summary} | {leak.reference} | {findings} | {', '.join(leak.stopped_by)} | {in_ci} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(), end="")

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each leak on a real OpenClaw: with the seed's configuration it is one, and each control does alone what is declared.
+
+One gateway runs for all of it, so the order is that of the file: what is blocked goes on trying in the background, and
+comes last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import kernel_rules
+import pytest
+import real_openclaw
+from leaks import Leak, chosen
+from world import World
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils._route_map import (
+    DEFAULT_EGRESS,
+    REFUSED,
+    REWRITTEN,
+    STRICT_EGRESS,
+)
+
+pytestmark = pytest.mark.openclaw
+
+EVERYTHING = os.environ.get("FAILCLOSED_LEAKS") == "all"
+LEAKS = chosen(everything=EVERYTHING)
+# The kernel looks at uid and address and at nothing else, so the short run has one of each way out: OpenClaw's own
+# request, another program, an idle conversation's job, another vendor's address, a forward proxy.
+AT_THE_KERNEL = [
+    leak
+    for leak in LEAKS
+    if EVERYTHING
+    or leak.id in {"agent-model", "claude-cli-model", "other-vendor-fallback", "forward-proxy-without-no-proxy"}
+]
+
+
+def each(leaks: Sequence[Leak]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("leak", leaks, ids=lambda leak: leak.id)
+
+
+def test_with_the_seeds_configuration_a_plain_turn_reaches_the_proxy_and_nothing_else(world: World) -> None:
+    # The first turn makes the workspace and loads the runtime.
+    world.openclaw.turn()
+    world.wait_until_quiet()
+    world.proxy.control.reset()
+    status, body = world.openclaw.turn()
+    assert status == 200 and "SIMULATOR-proxy-OK" in body
+    assert len(world.proxy.control.requests()) == 1
+    assert world.internet.model_requests() == []
+
+
+@each(LEAKS)
+def test_with_the_seeds_configuration_it_arrives(world: World, leak: Leak) -> None:
+    with world.planted("seed", leak):
+        seen = world.set_off(leak, "seed", expected=True)
+    assert seen.of(leak), f"nothing arrived: {seen}"
+
+
+@each(LEAKS)
+def test_with_the_closed_configuration_openclaw_refuses_it_or_does_not(world: World, leak: Leak) -> None:
+    """The leak is planted on top of what the role wrote, as somebody would do it after the rollout."""
+    refused = REFUSED in leak.stopped_by
+    world.enter("closed")
+    with world.planted("closed", leak):
+        seen = world.set_off(leak, "closed", expected=not refused)
+    if refused:
+        assert seen.direct == []
+        assert seen.proxy or "error" in seen.answer, f"nothing happened at all: {seen}"
+    else:
+        assert seen.of(leak), f"OpenClaw refuses it, and it is not declared: {seen}"
+
+
+@each([leak for leak in LEAKS if REWRITTEN in leak.stopped_by])
+def test_a_rollout_with_remediation_closes_it(world: World, leak: Leak) -> None:
+    """The leak was there before, and the role writes its configuration and what the audit proposes."""
+    world.enter("remediated")
+    with world.planted("seed", leak):
+        report = world.audit()
+        assert set(leak.findings) <= {each.id for each in (*report.findings, *report.unknown)}
+        world.configure(world.rolled_out())
+        seen = world.set_off(leak, "closed", expected=False)
+    assert seen.direct == []
+    assert seen.proxy or "error" in seen.answer, f"nothing happened at all: {seen}"
+
+
+@pytest.fixture(scope="module")
+def default_rule(world: World) -> Iterator[None]:
+    world.enter("default egress")
+    with kernel_rules.loaded("default", kernel_rules.DEFAULT_EGRESS, real_openclaw.UID):
+        yield
+        # Conversations that were blocked would get through now.
+        world.openclaw.stop_gateway()
+
+
+@each(AT_THE_KERNEL)
+def test_the_default_rule_alone_blocks_it_or_does_not(world: World, default_rule: None, leak: Leak) -> None:
+    """The configuration is the seed's with the leak in it: wrong on purpose."""
+    blocked = DEFAULT_EGRESS in leak.stopped_by
+    with world.planted("seed", leak):
+        before = kernel_rules.blocked_packets()
+        seen = world.set_off(leak, "seed", expected=not blocked, patience=10 if blocked else 180)
+    if blocked:
+        assert seen.direct == []
+        assert kernel_rules.blocked_packets() > before
+    else:
+        assert seen.of(leak), f"the rule blocks it, and it is not declared: {seen}"
+
+
+@pytest.fixture(scope="module")
+def strict_rule(world: World, default_rule: None) -> Iterator[None]:
+    with kernel_rules.loaded("strict", kernel_rules.STRICT_EGRESS, real_openclaw.UID):
+        yield
+        world.openclaw.stop_gateway()
+
+
+@each([leak for leak in AT_THE_KERNEL if STRICT_EGRESS in leak.stopped_by])
+def test_the_strict_rule_alone_blocks_it(world: World, strict_rule: None, leak: Leak) -> None:
+    with world.planted("seed", leak):
+        before = kernel_rules.blocked_packets()
+        seen = world.set_off(leak, "seed", expected=False, patience=10)
+    assert seen.direct == []
+    assert kernel_rules.blocked_packets() > before
