@@ -33,6 +33,7 @@ STATE_KEY = "plugins.installedIndex"
 MAXIMUM_BYTES = 16 * 1024 * 1024
 TIMEOUT_SECONDS = 10.0
 _MEMORY_BYTES = 1024 * 1024 * 1024
+_MAXIMUM_TEXT = 4096
 
 
 class RecordError(Exception):
@@ -69,7 +70,8 @@ def read(state_path: str, uid: int, gid: int, *, timeout_seconds: float = TIMEOU
 def _record(value: dict[str, Any]) -> InstallRecord:
     def text(name: str) -> str:
         found = value.get(name)
-        return found if isinstance(found, str) else ""
+        # Its writer counts as hostile, and it is shown on a terminal and used as a path.
+        return found if isinstance(found, str) and found.isprintable() and len(found) <= _MAXIMUM_TEXT else ""
 
     return InstallRecord(source=text("source"), version=text("version"), path=text("installPath"))
 
@@ -139,7 +141,8 @@ def _in_child(function: Callable[[], str], uid: int, gid: int, timeout_seconds: 
         raise RecordError("it is too large, or reading it took too long")
     text = bytes(content[1:]).decode("utf-8", "replace")
     if content[:1] != b"+":
-        raise RecordError(text or "the process that reads it ended early")
+        shown = "".join(character for character in text[:300] if character.isprintable())
+        raise RecordError(shown or "the process that reads it ended early")
     return text
 
 

@@ -169,8 +169,10 @@ def workshop(tools: Tools) -> Iterator[Workshop]:
 
 
 def last_lines(output: str, *, limit: int = 6) -> str:
+    """The end of what a program printed, in one line and without anything that steers a terminal."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return " | ".join(lines[-limit:])[-1000:] or "no output"
+    text = " | ".join(lines[-limit:])[-1000:]
+    return "".join(character for character in text if character.isprintable()) or "no output"
 
 
 def fetch(

@@ -16,6 +16,8 @@ import re
 from dataclasses import dataclass
 
 LOCAL, NPM, GIT, CLAWHUB, MARKETPLACE = "local", "npm", "git", "clawhub", "marketplace"
+# Only OpenClaw itself can fetch these.
+BY_OPENCLAW = frozenset({CLAWHUB, MARKETPLACE})
 # OpenClaw asks before it takes a plugin from anywhere but ClawHub.
 ASKS_FOR_TRUST = frozenset({NPM, GIT, MARKETPLACE})
 
@@ -134,6 +136,8 @@ def exact_version(source: Source, version: str | None) -> str | None:
             raise SourceError(
                 f"version: {source.text!r} needs an exact one; give it, or state: latest to look the newest up"
             )
+        if version and not EXACT_VERSION.match(version):
+            raise SourceError(f"version: {version!r} is no exact version, such as 1.4.2; a tag needs state: latest")
         return reference or version
     if source.kind == GIT and source.reference is None:
         raise SourceError(

@@ -482,8 +482,11 @@ class Task:
             return read_local(self.params)
         name, tools = self.params["name"], fetch_tools(self.params)
         cache = _plugin_fetch.Cache(write=not self.module.check_mode)
-        fetched: _plugin_fetch.Fetched | None
-        if self.params["state"] == "latest":
+        fetched: _plugin_fetch.Fetched | None = None
+        is_lookup = self.params["state"] == "latest"
+        if is_lookup and self.module.check_mode and source.kind in _plugin_source.BY_OPENCLAW:
+            self.lookup = f"the newest of {source.text} is not looked up in check mode"
+        elif is_lookup:
             fetched, self.lookup = _plugin_fetch.fetch_latest(source, name, tools, cache)
         else:
             fetched = _plugin_fetch.fetch(

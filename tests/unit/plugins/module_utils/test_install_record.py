@@ -80,6 +80,22 @@ def test_other_shapes_hold_no_record(state, value):
     assert read(state) == {}
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\x1b[31mred", "\ud800", "x\ny", "x" * 5000])
+def test_text_that_steers_or_breaks_is_dropped(state, text):
+    write(state, {"index": {"installRecords": {"example": {"version": text, "installPath": text}}}})
+    record = read(state)["example"]
+    assert (record.version, record.path) == ("", "")
+    assert "no path" in _install_record.differences(record, path="/x", version="1", present=True)[0]
+
+
+def test_what_the_child_says_is_shown_harmlessly():
+    def fail() -> str:
+        raise RecordError("\x1b[31mred")
+
+    with pytest.raises(RecordError, match=r"^\[31mred$"):
+        _install_record._in_child(fail, os.geteuid(), os.getegid(), 5)
+
+
 def test_no_database_is_no_record_and_makes_none(state):
     assert read(state) == {}
     assert list((state / "state").iterdir()) == []

@@ -109,6 +109,7 @@ def test_exact(text, version, expected):
     [
         ("npm:example", None, "needs an exact one"),
         ("npm:example@beta", None, "moves; give an exact version"),
+        ("npm:example", "latest", "is no exact version, such as 1.4.2"),
         ("npm:example@1.2.3", "1.2.4", "disagree"),
         ("clawhub:example", None, "needs an exact one"),
         ("git:/srv/x", None, "names no tag or commit"),

@@ -442,6 +442,11 @@ def test_check_mode_does_not_ask_openclaw_what_only_it_can_fetch(home, run, no_p
     assert not run(check=True, **options)["changed"]
     (home / "extensions/example/index.js").chmod(0o666)
     assert run(check=True, **options)["changed"]
+    newest = run(check=True, **{**options, "source": "clawhub:example", "version": None, "state": "latest"})
+    assert (newest["changed"], newest["lookup"]) == (
+        True,
+        "the newest of clawhub:example is not looked up in check mode",
+    )
 
 
 def test_a_path_that_does_not_exist_yet_is_a_predicted_change(run, tmp_path):
