@@ -93,7 +93,7 @@ def main() -> None:
             with suppress(OSError):
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         # Sometimes long enough that an edit gets through.
-        ended.wait(random.choice((0, 0, 0, 0.05)))
+        ended.wait(random.choice((0, 0, 0, 0.2)))
     for path in list(STATE.iterdir()):
         with suppress(OSError):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

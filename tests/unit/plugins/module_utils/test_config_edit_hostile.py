@@ -20,7 +20,7 @@ from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils imp
 
 ATTACKER = 65534
 SECONDS = 5
-AT_MOST_SECONDS = 60
+AT_MOST_SECONDS = 120
 SECRET = "CANARY-7f3a-of-root"
 OF_ROOT = f'{{ meta: {{}}, gateway: {{ mode: "local", note: "{SECRET}" }} }}\n'
 
@@ -69,7 +69,7 @@ def test_root_edits_under_attack(tmp_path: Path) -> None:
     try:
         assert attacker.stdout.readline() == "ready\n"
         begun = time.monotonic()
-        while (spent := time.monotonic() - begun) < SECONDS or outcomes.count("changed") < 4:
+        while (spent := time.monotonic() - begun) < SECONDS or outcomes.count("changed") < 2:
             assert spent < AT_MOST_SECONDS and attacker.poll() is None, outcomes[-3:]
             outcomes.append(edit(tmp_path, state, len(outcomes)))
             slowest = max(slowest, time.monotonic() - begun - spent)
