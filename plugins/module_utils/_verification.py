@@ -614,8 +614,11 @@ class StoppedService:
                 f"--on-active={self._restore_seconds}",
                 # The default lets a timer be a minute late.
                 "--timer-property=AccuracySec=1s",
-                "systemctl",
-                "start",
+                # StartLimitBurst counts this start, too, and must not refuse it.
+                "/bin/sh",
+                "-c",
+                'systemctl reset-failed "$1"; exec systemctl start "$1"',
+                "restore",
                 self._unit,
             ]
         )

@@ -29,6 +29,7 @@ HOST: dict[str, Any] = {
     "python_version": "3.11.2",
     "systemd_running": True,
     "systemd_version": 252,
+    "net_admin": True,
     "packages_installed": [],
 }
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
@@ -203,6 +204,46 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["http://proxy.example.com:3456 is not on this host's loopback", "openclaw_verify_proxy_stopped to false"],
     ),
+    "one-user-for-both-by-another-variable": (
+        {"openclaw_egress_proxy_user": "openclaw"},
+        ["openclaw_egress_gateway_user and openclaw_egress_proxy_user are both 'openclaw'", "openclaw_proxy_user"],
+    ),
+    "supervisor-of-the-same-user": (
+        {"openclaw_egress_proxy_supervisor": "gateway"},
+        ["openclaw_proxy_supervisor is 'gateway'", "openclaw_egress_state: absent"],
+    ),
+    "nothing-denied": (
+        {"openclaw_egress_denied_networks": []},
+        ["openclaw_egress_denied_networks is empty", "openclaw_egress_state: absent"],
+    ),
+    "denied-name": (
+        {"openclaw_egress_denied_networks_extra": ["api.example.com"]},
+        ["openclaw_egress_denied_networks_extra contains", '"api.example.com"', "not names"],
+    ),
+    "denied-network-out-of-range": (
+        {"openclaw_egress_denied_networks_extra": ["192.0.2.0/33", "300.1.1.1"]},
+        ['"192.0.2.0/33", "300.1.1.1"', "192.0.2.0/24"],
+    ),
+    "allowed-without-strict": (
+        {"openclaw_egress_allowed": [{"network": "192.0.2.0/24"}]},
+        ["openclaw_egress_allowed names destinations", "openclaw_egress_strict to true"],
+    ),
+    "allowed-name": (
+        {"openclaw_egress_strict": True, "openclaw_egress_allowed": [{"network": "chat.example.com"}]},
+        ["openclaw_egress_allowed contains", '"chat.example.com"', "not a name"],
+    ),
+    "strict-with-a-proxy-by-name": (
+        {"openclaw_egress_strict": True, "openclaw_proxy_host": "proxy.example.com"},
+        ["openclaw_egress_strict is true", "openclaw_proxy_host is 'proxy.example.com'", "Set openclaw_proxy_host"],
+    ),
+    "name-server-by-name": (
+        {"openclaw_egress_name_servers": ["dns.example.com"]},
+        ["openclaw_egress_name_servers contains", "IP addresses"],
+    ),
+    "no-capability": (
+        {"openclaw_host_info": {**HOST, "net_admin": False}},
+        ["no CAP_NET_ADMIN", "openclaw_egress_state: absent"],
+    ),
     "other-system": (
         {"openclaw_host_info": {**HOST, "os_id": "fedora", "os_version": "43", "os_name": "Fedora Linux 43"}},
         ["Fedora Linux 43", "not supported", "Debian 11, 12 and 13"],
@@ -253,7 +294,7 @@ def run_playbook(directory: Path, play: list[dict[str, Any]], hosts: dict[str, d
 
 
 def preflight() -> list[dict[str, Any]]:
-    roles = ("openclaw_gateway", "openclaw_proxy", "openclaw_provider", "openclaw_verify")
+    roles = ("openclaw_gateway", "openclaw_proxy", "openclaw_provider", "openclaw_egress", "openclaw_verify")
     tasks = [
         {
             "name": f"Check {role}",

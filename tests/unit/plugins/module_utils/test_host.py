@@ -78,3 +78,16 @@ def test_host_is_described_from_its_files(tmp_path: Path, library: str, version:
 def test_empty_host_is_described_without_an_error(tmp_path: Path) -> None:
     found = _host.describe(["x"], root=tmp_path)
     assert found["os_id"] == "" and found["systemd_running"] is False and found["packages_installed"] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("Name:\tx\nCapEff:\t000001ffffffffff\n", True),
+        ("CapEff:\t0000000000001000\n", True),
+        ("CapPrm:\t000001ffffffffff\nCapEff:\t00000000a80425fb\n", False),
+        ("", False),
+    ],
+)
+def test_the_capability_for_kernel_rules_is_seen(status: str, expected: bool) -> None:
+    assert _host.has_net_admin(status) is expected

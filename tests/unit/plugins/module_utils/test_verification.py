@@ -206,7 +206,8 @@ def test_stopped_service_is_started_again_whatever_happens() -> None:
     assert run.seen == [
         (
             "systemd-run --quiet --collect --unit=failclosed-restore-openclaw-proxy --on-active=240"
-            " --timer-property=AccuracySec=1s systemctl start openclaw-proxy.service"
+            " --timer-property=AccuracySec=1s"
+            ' /bin/sh -c systemctl reset-failed "$1"; exec systemctl start "$1" restore openclaw-proxy.service'
         ),
         "systemctl stop openclaw-proxy.service",
         "systemctl reset-failed openclaw-proxy.service",

@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a trial of the rule is worth: outcomes and counters of a made-up kernel, and real sockets on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import pytest
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _egress_probe
+
+DENIED = _egress.parse_denied(["192.0.2.0/24", "2001:db8::/32"], "denied")
+POLICY = _egress.Policy(gateway_uid=997, denied=DENIED)
+GATEWAY = _egress_probe.Identity(997, 997)
+REFUSED = {"tcp": "ECONNREFUSED", "udp": "EPERM"}
+
+
+class Kernel:
+    """Counts what a user's attempts come to; ``outcome`` says it for a uid and an attempt."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, outcome: Any, *, noise: int = 0) -> None:
+        self.counts = dict.fromkeys(_egress.COUNTERS, 0)
+        self._outcome = outcome
+        self._noise = noise
+        self._uid = 0
+        monkeypatch.setattr(_egress_probe, "as_user", self.as_user)
+        monkeypatch.setattr(_egress_probe, "try_all", self.try_all)
+
+    def counters(self) -> dict[str, int]:
+        self.counts["denied_tcp"] += self._noise
+        return dict(self.counts)
+
+    def as_user(self, uid: int, _gid: int, work: Any) -> Any:
+        self._uid = uid
+        return work()
+
+    def try_all(self, attempts: list[_egress_probe.Attempt]) -> list[str]:
+        outcomes = []
+        for attempt in attempts:
+            outcome, counted = self._outcome(self._uid, attempt)
+            if counted:
+                self.counts[f"denied_{'tcp' if attempt.protocol == 'tcp' else 'other'}"] += 1
+            outcomes.append(outcome)
+        return outcomes
+
+
+def results(monkeypatch: pytest.MonkeyPatch, outcome: Any, *, noise: int = 0) -> tuple[bool | None, dict[str, str]]:
+    kernel = Kernel(monkeypatch, outcome, noise=noise)
+    probes = _egress_probe.Prober(POLICY, GATEWAY, kernel.counters).direct()
+    return _egress.judge(probes), {probe.id: probe.result for probe in probes}
+
+
+def test_a_rule_at_work_is_enforced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(uid: int, attempt: _egress_probe.Attempt) -> tuple[str, bool]:
+        return (REFUSED[attempt.protocol], True) if uid == 997 else ("silent", False)
+
+    enforced, found = results(monkeypatch, outcome)
+    assert enforced is True
+    assert found == dict.fromkeys(
+        [f"direct-{protocol} {address}" for address in ("192.0.2.1", "2001:db8::1") for protocol in ("tcp", "udp")],
+        "passed",
+    )
+
+
+def test_an_open_way_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    enforced, found = results(monkeypatch, lambda _uid, _attempt: ("open", False))
+    assert enforced is False and found["direct-tcp 192.0.2.1"] == "failed"
+
+
+def test_a_refusal_that_was_not_counted_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(uid: int, attempt: _egress_probe.Attempt) -> tuple[str, bool]:
+        return (REFUSED[attempt.protocol], False) if uid == 997 else ("silent", False)
+
+    enforced, found = results(monkeypatch, outcome)
+    assert enforced is False and found["direct-counters"] == "failed"
+
+
+def test_a_rule_that_refuses_everybody_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    enforced, found = results(monkeypatch, lambda _uid, attempt: (REFUSED[attempt.protocol], True))
+    assert enforced is False and found["direct-counters"] == "failed"
+
+
+def test_without_a_positive_control_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(uid: int, attempt: _egress_probe.Attempt) -> tuple[str, bool]:
+        return (REFUSED[attempt.protocol], True) if uid == 997 else ("EPERM", False)
+
+    assert results(monkeypatch, outcome)[0] is None
+
+
+def test_a_family_without_a_route_does_not_apply(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(uid: int, attempt: _egress_probe.Attempt) -> tuple[str, bool]:
+        if ":" in attempt.address:
+            return "ENETUNREACH", False
+        return (REFUSED[attempt.protocol], True) if uid == 997 else ("silent", False)
+
+    enforced, found = results(monkeypatch, outcome)
+    assert enforced is True and found["direct-tcp 2001:db8::1"] == "not-applicable"
+
+
+def test_without_any_route_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert results(monkeypatch, lambda _uid, _attempt: ("ENETUNREACH", False))[0] is None
+
+
+def test_counters_that_move_by_themselves_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(uid: int, attempt: _egress_probe.Attempt) -> tuple[str, bool]:
+        return (REFUSED[attempt.protocol], True) if uid == 997 else ("silent", False)
+
+    enforced, found = results(monkeypatch, outcome, noise=1)
+    assert enforced is None and found["direct-counters"] == "unknown"
+
+
+def test_the_control_reaches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, bool]] = []
+
+    def outcome(uid: int, attempt: _egress_probe.Attempt) -> tuple[str, bool]:
+        seen.append((uid, attempt.near))
+        return (REFUSED[attempt.protocol], True) if uid == 997 else ("silent", False)
+
+    results(monkeypatch, outcome)
+    assert set(seen) == {(997, False), (65534, True)}
+
+
+def test_strict_mode_also_tries_what_nobody_listed() -> None:
+    strict = _egress.Strict(allowed=(_egress.Destination(DENIED[0]),))
+    policy = _egress.Policy(gateway_uid=997, denied=DENIED[1:], strict=strict)
+    # 192.0.2.1 is allowed and 2001:db8::1 denied here, so that neither shows what strict mode refuses.
+    assert _egress_probe.targets(policy) == [("2001:db8::1", "denied")]
+    bare = _egress.Policy(gateway_uid=997, denied=(), strict=_egress.Strict())
+    assert _egress_probe.targets(bare) == [("192.0.2.1", "strict"), ("2001:db8::1", "strict")]
+
+
+def test_the_stranger_is_nobody_of_the_rule() -> None:
+    proxy = _egress.Proxy(65534, 3456, (65533,))
+    policy = _egress.Policy(gateway_uid=997, denied=DENIED, proxy=proxy, uid_ranges=((65530, 65532),))
+    assert _egress_probe.stranger(policy) == 65529
+
+
+def test_attempts_tell_open_from_closed() -> None:
+    with socket.socket() as listener, socket.socket() as bound:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        bound.bind(("127.0.0.1", 0))
+        attempts = [
+            _egress_probe.Attempt("tcp", "127.0.0.1", listener.getsockname()[1]),
+            _egress_probe.Attempt("tcp", "127.0.0.1", bound.getsockname()[1]),
+            _egress_probe.Attempt("udp", "127.0.0.1", bound.getsockname()[1]),
+        ]
+        assert _egress_probe.try_all(attempts) == ["open", "ECONNREFUSED", "ECONNREFUSED"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_work_is_done_as_the_user_and_nobody_may_look_into_it() -> None:
+    def work() -> list[object]:
+        try:
+            with open("/proc/self/mem", "rb"):  # noqa: PTH123
+                dumpable = True
+        except PermissionError:
+            dumpable = False
+        return [list(os.getresuid()), list(os.getresgid()), os.getgroups(), dumpable]
+
+    assert _egress_probe.as_user(65534, 65534, work) == [[65534] * 3, [65534] * 3, [], False]
+
+
+def test_work_that_fails_is_an_error() -> None:
+    def work() -> str:
+        raise ValueError
+
+    with pytest.raises(_egress_probe.ProbeError, match="without an answer"):
+        _egress_probe.as_user(os.getuid(), os.getgid(), work)
