@@ -22,7 +22,7 @@ import time
 import typing as t
 from contextlib import suppress
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _listening
 from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import (
     FAILED,
     NOT_APPLICABLE,
@@ -32,8 +32,6 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import
 )
 
 HTTPS = 443
-# Of loopback, and free while the proxy holds its own.
-SPARE_ADDRESS = "127.83.81.84"
 # RFC 5737 and RFC 3849: nobody's addresses, for what only strict mode refuses.
 NOBODYS_ADDRESSES = ("192.0.2.1", "2001:db8::1")
 # Both are answers of the local kernel within a fraction of a millisecond; a firewall's far away take longer.
@@ -292,10 +290,11 @@ class Prober:
             ),
         ]
 
-    def proxy_port(self, squatted: str = SPARE_ADDRESS) -> list[Probe]:
+    def proxy_port(self, squatted: str = "") -> list[Probe]:
         """Whether only the named users get to the proxy's port, and only the proxy may answer from it.
 
-        ``squatted``: where a stranger listens; with the proxy stopped its own address can be taken.
+        ``squatted``: where a stranger listens. While the proxy runs its own address is taken, so the default is another
+        one of loopback.
         """
         proxy = self._policy.proxy
         if proxy is None:
@@ -316,7 +315,7 @@ class Prober:
                 PASSED if not counted and outcome[0] in (_OPEN, "ECONNREFUSED", _SILENT) else FAILED,
                 "not refused by the rule" if not counted else f"uid {self._gateway.uid} is refused by the rule",
             ),
-            self.squatting(proxy, squatted),
+            self.squatting(proxy, squatted or spare_address()),
         ]
 
     def squatting(self, proxy: _egress.Proxy, address: str) -> Probe:
@@ -327,7 +326,12 @@ class Prober:
         counted = self._counters().get("proxy_answer", 0) - before.get("proxy_answer", 0)
         control = _squat(proxy.uid, address, proxy.port)
         if outcome == "EADDRINUSE":
-            return Probe(identifier, NOT_APPLICABLE, "the proxy holds its port on every address")
+            holders = {each.uid for each in _listening.reached_by(address, _listening.listeners(proxy.port))}
+            if holders == {proxy.uid}:
+                return Probe(identifier, NOT_APPLICABLE, "the proxy holds its port on every address")
+            return Probe(
+                identifier, UNKNOWN, f"the port is held by uid {sorted(holders) or 'unknown'}, not by the proxy"
+            )
         if outcome == _OPEN:
             return Probe(identifier, FAILED, f"uid {self._stranger.uid} answered from port {proxy.port}")
         if outcome == _SILENT and counted > 0 and control == _OPEN:
@@ -337,6 +341,11 @@ class Prober:
             UNKNOWN,
             f"uid {self._stranger.uid}: {outcome}, counted {counted}; the proxy's user: {control}",
         )
+
+
+def spare_address() -> str:
+    """An address of loopback that nobody can have taken in advance."""
+    return str(ipaddress.IPv4Address(int.from_bytes(bytes([127]) + os.urandom(3), "big") | 1))
 
 
 def _squat(uid: int, address: str, port: int) -> str:

@@ -81,13 +81,13 @@ ExecStopPost=-{nft} --file {rules}
 
 # Requires= would also stop the gateway whenever the rule is loaded anew.
 _GATEWAY = """\
-# The gateway does not start unless the table is loaded, and is for the uid that it has.
+# The gateway does not start unless the table is there or can be loaded, and is for the uid that it has.
 [Unit]
 Wants={unit}.service
 After={unit}.service
 
 [Service]
-ExecStartPre=+/bin/sh -c '{nft} list chain inet {table} output >/dev/null'
+ExecStartPre=+/bin/sh -c '{nft} list chain inet {table} output >/dev/null 2>&1 || exec {nft} --file {rules}'
 ExecStartPre=/bin/sh -c 'test $$(id -u) -eq {uid} || {{ echo The kernel rule is for uid {uid} >&2; exit 1; }}'
 """
 

@@ -258,7 +258,7 @@ class Drill:
         if record is None or any(check.result != PASSED for check in self.checks):
             # What is not right with the proxy running is not made worse by stopping it.
             return
-        self._probe(record, "", _egress_probe.SPARE_ADDRESS)
+        self._probe(record, "", "")
         command_line = self._command_line() if params["model_run"] else None
         if command_line is not None:
             self.checks.append(_verification.check_model_run(command_line, self.expectation))
@@ -272,7 +272,7 @@ class Drill:
         try:
             with stopped:
                 self.checks.append(self._closed())
-                self._probe(record, "-while-stopped", params["proxy_host"])
+                self._probe(record, "-while-stopped", "127.0.0.1")
                 if command_line is not None:
                     self.checks.append(_verification.check_model_run_fails(command_line))
                 late = time.monotonic() - began >= params["restore_seconds"]

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from typing import Any
 
 import pytest
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _egress_probe
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _egress_probe, _listening
 
 DENIED = _egress.parse_denied(["192.0.2.0/24", "2001:db8::/32"], "denied")
 POLICY = _egress.Policy(gateway_uid=997, denied=DENIED)
@@ -172,3 +173,23 @@ def test_work_that_fails_is_an_error() -> None:
 
     with pytest.raises(_egress_probe.ProbeError, match="without an answer"):
         _egress_probe.as_user(os.getuid(), os.getgid(), work)
+
+
+@pytest.mark.parametrize(
+    ("holders", "result"), [([996], "not-applicable"), ([1000], "unknown"), ([996, 1000], "unknown"), ([], "unknown")]
+)
+def test_a_port_that_somebody_else_holds_is_not_the_proxys(
+    monkeypatch: pytest.MonkeyPatch, holders: list[int], result: str
+) -> None:
+    policy = _egress.Policy(gateway_uid=997, denied=DENIED, proxy=_egress.Proxy(996, 3456, ()))
+    monkeypatch.setattr(_egress_probe, "_squat", lambda _uid, _address, _port: "EADDRINUSE")
+    found = [_listening.Listener("0.0.0.0", 3456, uid) for uid in holders]
+    monkeypatch.setattr(_listening, "listeners", lambda _port: found)
+    prober = _egress_probe.Prober(policy, GATEWAY, lambda: dict.fromkeys(_egress.COUNTERS, 0))
+    assert policy.proxy is not None
+    assert prober.squatting(policy.proxy, _egress_probe.spare_address()).result == result
+
+
+def test_the_spare_address_is_of_loopback_and_no_two_are_alike() -> None:
+    found = {_egress_probe.spare_address() for _number in range(50)}
+    assert len(found) > 40 and all(ipaddress.ip_address(address).is_loopback for address in found)
