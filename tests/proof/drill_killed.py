@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RESTORE_SECONDS = 20
 # On a busy machine a proxy may need long to start.
-START_SECONDS = 180
+START_SECONDS = 400
 VARIABLES = {
     "openclaw_proxy_upstream_url": "http://simulator:8000",
     "openclaw_proxy_upstream_api_key": "sk-ant-simulator-000000000000",
