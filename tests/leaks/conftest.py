@@ -22,5 +22,8 @@ from world import World, running_world
 def world() -> Iterator[World]:
     """The gateway under test, the proxy, and everything else that it could reach."""
     # pytest's own directories are closed to other users, and each start of pytest closes them again.
-    with tempfile.TemporaryDirectory(prefix="failclosed-leaks.") as directory, running_world(Path(directory)) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="failclosed-leaks.") as directory,
+        running_world(Path(directory)) as running,
+    ):
         yield running

@@ -13,27 +13,33 @@ from collections.abc import Iterator
 PREFIX = "leaks_under_test"
 # The gateway's uid opens nothing to Anthropic's published networks.
 DEFAULT_EGRESS = """
-    meta skuid {uid} ip daddr 160.79.104.0/23 counter name blocked reject
-    meta skuid {uid} ip6 daddr 2607:6bc0::/48 counter name blocked reject
+    meta skuid {uid} ip daddr 160.79.104.0/23 counter name counted reject
+    meta skuid {uid} ip6 daddr 2607:6bc0::/48 counter name counted reject
 """
 # The gateway's uid opens nothing but what is listed: the proxy's port, its own, and the name server's.
 STRICT_EGRESS = """
     meta skuid {uid} ip daddr 127.0.0.1 tcp dport {{ 3456, 18789 }} accept
     meta skuid {uid} ip daddr 127.0.0.1 tcp sport 18789 accept
     meta skuid {uid} ip daddr 127.0.0.1 udp dport 53 accept
-    meta skuid {uid} counter name blocked reject
+    meta skuid {uid} counter name counted reject
+"""
+# What the others have let through to Anthropic's published networks: it sees a packet after them.
+COUNTING = """
+    meta skuid {uid} ip daddr 160.79.104.0/23 counter name counted
+    meta skuid {uid} ip6 daddr 2607:6bc0::/48 counter name counted
 """
 
 
 @contextlib.contextmanager
 def loaded(name: str, rules: str, uid: int) -> Iterator[None]:
     """The rules are in force in the caller's network, with their counter at zero."""
+    priority = 10 if rules == COUNTING else 0
     table = f"{PREFIX}_{name}"
     _nft(
         f"""table inet {table} {{
-  counter blocked {{ }}
+  counter counted {{ }}
   chain output {{
-    type filter hook output priority filter; policy accept;
+    type filter hook output priority {priority}; policy accept;
     {rules.format(uid=uid)}
   }}
 }}"""
@@ -44,11 +50,12 @@ def loaded(name: str, rules: str, uid: int) -> Iterator[None]:
         _nft(f"delete table inet {table}")
 
 
-def blocked_packets() -> int:
-    """How many packets the rules have rejected so far."""
+def packets(*names: str) -> int:
+    """How many packets these rules have counted; zero for those that are not loaded."""
     listed = subprocess.run(["nft", "--json", "list", "counters"], capture_output=True, check=True, text=True).stdout
     counters = [each["counter"] for each in json.loads(listed)["nftables"] if "counter" in each]
-    return sum(int(each["packets"]) for each in counters if each["table"].startswith(PREFIX))
+    tables = {f"{PREFIX}_{name}" for name in names}
+    return sum(int(each["packets"]) for each in counters if each["table"] in tables)
 
 
 def _nft(text: str) -> None:

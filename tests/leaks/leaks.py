@@ -809,14 +809,26 @@ def chosen(*, everything: bool) -> Sequence[Leak]:
 
 def table() -> str:
     """The leaks as the README shows them."""
-    rows = ["| leak | what it is | seen as | finding | stopped by | short run |", "|---|---|---|---|---|---|"]
+    controls = (REFUSED, REWRITTEN, DEFAULT_EGRESS, STRICT_EGRESS)
+    head = [
+        "leak",
+        "what it is",
+        "seen as",
+        "finding",
+        "refused",
+        "remediated",
+        "default egress",
+        "strict egress",
+        "CI",
+    ]
+    rows = [head, ["---"] * len(head)]
     for leak in LEAKS:
+        marks = [*(control in leak.stopped_by for control in controls), leak.in_ci]
         findings = ", ".join(f"`{finding}`" for finding in leak.findings)
-        in_ci = "yes" if leak.in_ci else ""
         rows.append(
-            f"| `{leak.id}` | {leak.summary} | {leak.reference} | {findings} | {', '.join(leak.stopped_by)} | {in_ci} |"
+            [f"`{leak.id}`", leak.summary, leak.reference, findings, *("yes" if mark else "" for mark in marks)]
         )
-    return "\n".join(rows) + "\n"
+    return "".join(f"| {' | '.join(row)} |\n".replace("|  |", "| |") for row in rows)
 
 
 if __name__ == "__main__":

@@ -139,9 +139,7 @@ class RealOpenClaw:
 
     def call(self, method: str, parameters: Mapping[str, Any]) -> Any:
         """Call a method of the running gateway."""
-        return self.run_json(
-            "gateway", "call", method, "--params", json.dumps(parameters), "--token", TOKEN, "--json"
-        )
+        return self.run_json("gateway", "call", method, "--params", json.dumps(parameters), "--token", TOKEN, "--json")
 
     def start_gateway(self, environment: Mapping[str, str] | None = None, *, seconds: float = 300) -> None:
         assert self._gateway is None

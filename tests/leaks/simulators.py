@@ -15,13 +15,17 @@ _TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_TESTS / "simulator"), str(_TESTS / "unit" / "simulator")]
 
 import anthropic_simulator  # noqa: E402
-from running_simulator import RunningSimulator, eventually  # noqa: E402
+from control_client import ControlClient  # noqa: E402
+from running_simulator import RunningSimulator  # noqa: E402
 
 from private_network import ANTHROPIC, ELSEWHERE  # noqa: E402  isort: skip
 
-__all__ = ["PROXY_PORT", "Internet", "Proxy", "eventually", "make_certificates"]
+__all__ = ["DIRECT", "PROXY_CONTROL_PORT", "PROXY_PORT", "ControlClient", "Internet", "Proxy", "make_certificates"]
 
 PROXY_PORT = 3456
+PROXY_CONTROL_PORT = 3457
+# The listeners that no request may reach.
+DIRECT = ("anthropic", "elsewhere", "forward-proxy")
 NAMES = ("api.anthropic.com", "*.anthropic.com", "openrouter.ai", "*.example.com")
 
 
@@ -35,7 +39,8 @@ new="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -sha256"
 openssl req -x509 -new $new -days 2 -keyout ca.key -out ca.crt -subj "/CN=Test authority" \
   -addext "keyUsage=critical,keyCertSign,cRLSign"
 openssl req -new $new -keyout simulator.key -out simulator.csr -subj "/CN=api.anthropic.com"
-printf '%s\\n' "basicConstraints=critical,CA:FALSE" "extendedKeyUsage=serverAuth" "subjectAltName={names}" >simulator.ext
+printf '%s\\n' "basicConstraints=critical,CA:FALSE" "extendedKeyUsage=serverAuth" \\
+  "subjectAltName={names}" >simulator.ext
 openssl x509 -req -sha256 -days 2 -in simulator.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile simulator.ext \
   -out simulator.crt
 chmod 644 ca.crt

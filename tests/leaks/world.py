@@ -45,6 +45,8 @@ TODAY = datetime.date(2026, 11, 26)
 PROXY_URL = f"http://127.0.0.1:{simulators.PROXY_PORT}"
 # As in roles/openclaw_provider/vars/main.yml.
 REPLACED = ("models.providers.anthropic-max-proxy", "agents.defaults.model")
+# A key is there in every test, so that what stops a leak is never the lack of one.
+GATEWAY_ENVIRONMENT = {"ANTHROPIC_API_KEY": ENVIRONMENT_KEY, **MODEL_VARIABLE}
 # OpenClaw reads it at its start only.
 DOTENV = ".openclaw/.env"
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,7 +195,7 @@ class World:
         self._phase = "seed"
         self._current: Any = None
         self._turns = 0
-        self._patience = 180.0
+        self.patience = 180.0
 
     # Planting
 
@@ -211,11 +213,19 @@ class World:
 
     @contextlib.contextmanager
     def planted(self, base: str, leak: Leak) -> Iterator[None]:
-        """The leak is on the host, and what it needs beside the configuration was made by OpenClaw itself."""
-        if isinstance(leak.trigger, Restore):
-            # Which has a home of its own.
+        """The leak is on the host, on top of the configuration ``base``."""
+        # That one has a home of its own.
+        if not isinstance(leak.trigger, Restore):
+            self.plant_state(leak)
+            self.plant_configuration(base, leak)
+        try:
             yield
-            return
+        finally:
+            if leak.auth_profile:
+                self.openclaw.run("models", "auth", "logout", "anthropic:default")
+
+    def plant_state(self, leak: Leak) -> None:
+        """What the leak needs beside the configuration; databases are written by OpenClaw itself."""
         for name, text in leak.files.items():
             if name != DOTENV:
                 self.openclaw.write(self.openclaw.home / name, text)
@@ -228,16 +238,14 @@ class World:
                 self._job(leak)
         if leak.auth_profile:
             self._store_key()
-        if not isinstance(leak.trigger, Infer):
-            self.configure(self.config(base, leak))
-        else:
+
+    def plant_configuration(self, base: str, leak: Leak) -> None:
+        """The configuration with the leak in it, taken by the gateway if that is what sets the leak off."""
+        if isinstance(leak.trigger, Infer):
             self.openclaw.write_config(self.config(base, leak))
             self._current = None
-        try:
-            yield
-        finally:
-            if leak.auth_profile:
-                self.openclaw.run("models", "auth", "logout", "anthropic:default")
+        else:
+            self.configure(self.config(base, leak))
 
     def _store_key(self) -> None:
         completed = subprocess.run(
@@ -294,14 +302,16 @@ class World:
 
     # Setting off
 
-    def set_off(self, leak: Leak, base: str, *, expected: bool, patience: float = 180) -> Seen:
+    def set_off(self, leak: Leak, base: str, *, expected: bool, patience: float = 180, reset: bool = True) -> Seen:
         """Set the leak off in the configuration ``base``; look as long as it is expected to take, or to settle.
 
-        ``patience``: seconds after which nobody waits for the gateway's answer any more.
+        ``patience``: seconds after which nobody waits for the gateway's answer any more. ``reset``: forget what was
+        seen before.
         """
-        self._patience = patience
-        self.proxy.control.reset()
-        self.internet.reset()
+        self.patience = patience
+        if reset:
+            self.proxy.control.reset()
+            self.internet.reset()
         answer = self._trigger(leak, base)
         deadline = time.monotonic() + (max(leak.settle, 1.0) * 3 if expected else leak.settle)
         while True:
@@ -320,7 +330,7 @@ class World:
         if fault:
             self.proxy.control.fault(fault, count=1, match={"path": "/v1/messages"})
         if isinstance(trigger, Turn):
-            return self._turn(trigger.agent, trigger.text, trigger.session, dict(trigger.headers))
+            return self.turn(trigger.agent, trigger.text, trigger.session, dict(trigger.headers))
         if isinstance(trigger, Tool):
             workspace = self.openclaw.state / "workspace"
             given = {key: value.replace("{workspace}", str(workspace)) for key, value in trigger.input.items()}
@@ -329,7 +339,7 @@ class World:
                 match={"tool_result": False},
                 content=[{"type": "tool_use", "name": trigger.name, "input": given}],
             )
-            return self._turn(trigger.agent, "hi", None, {})
+            return self.turn(trigger.agent)
         if isinstance(trigger, Hook):
             status, body = self.openclaw.post(
                 trigger.path, trigger.document, headers={"Authorization": f"Bearer {HOOK_TOKEN}"}
@@ -341,20 +351,23 @@ class World:
             self._turns += 1
             session = f"agent:main:compact-{self._turns}"
             for _each in range(3):
-                self._turn("main", "Tell me a story. " + "x" * 200, session, {})
+                self.turn("main", "Tell me a story. " + "x" * 200, session)
             return str(self.openclaw.call("sessions.compact", {"key": session}))
         if isinstance(trigger, Infer):
             return self._infer(*trigger.arguments, environment=leak.environment)
         assert isinstance(trigger, Restore)
         return self._restore(base)
 
-    def _turn(self, agent: str, text: str, session: str | None, headers: Mapping[str, str]) -> str:
+    def turn(
+        self, agent: str, text: str = "hi", session: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> str:
+        """A turn of an agent, and what came of it."""
         # The first turn right after a reload can fail once.
         status, body = 0, ""
         for _attempt in range(3):
             try:
                 status, body = self.openclaw.turn(
-                    agent=agent, text=text, session=session, headers=headers, timeout=self._patience
+                    agent=agent, text=text, session=session, headers=headers, timeout=self.patience
                 )
             except TimeoutError:
                 return "error: no answer yet"
@@ -364,7 +377,9 @@ class World:
 
     def _infer(self, *arguments: str, environment: Mapping[str, str]) -> str:
         completed = self.openclaw.run(
-            "infer", "model", "run", "--agent", "main", "--prompt", "ping", "--json", *arguments, environment=environment
+            *("infer", "model", "run", "--agent", "main", "--prompt", "ping", "--json"),
+            *arguments,
+            environment=environment,
         )
         return f"{completed.returncode} {completed.stdout}{completed.stderr}"
 
@@ -400,7 +415,7 @@ class World:
 
 
 @contextlib.contextmanager
-def running_world(directory: Path) -> Iterator[World]:
+def running_world(directory: Path, proxy: simulators.Proxy | None = None) -> Iterator[World]:
     """Everything is up, the gateway with the seed's configuration; afterwards everything is gone."""
     directory.chmod(0o711)
     certificates = directory / "certificates"
@@ -411,7 +426,7 @@ def running_world(directory: Path) -> Iterator[World]:
     with private_network.private_network(), contextlib.ExitStack() as stack:
         names = private_network.NameServer()
         stack.callback(names.stop)
-        proxy = simulators.Proxy()
+        proxy = proxy or simulators.Proxy()
         proxy.start()
         stack.callback(proxy.stop)
         internet = simulators.Internet(certificates)
@@ -424,7 +439,7 @@ def running_world(directory: Path) -> Iterator[World]:
         openclaw.write(openclaw.home / DOTENV, f"OPENROUTER_API_KEY={DOTENV_KEY}\n")
         world = World(openclaw, proxy, internet, configurations)
         openclaw.write_config(world.bases["seed"])
-        openclaw.start_gateway({"ANTHROPIC_API_KEY": ENVIRONMENT_KEY, **MODEL_VARIABLE})
+        openclaw.start_gateway(GATEWAY_ENVIRONMENT)
         # Files in a new state directory would make OpenClaw believe that it is being upgraded.
         workspace = openclaw.state / "workspace"
         openclaw.write(workspace / "planted.pdf", PDF)

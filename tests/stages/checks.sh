@@ -90,6 +90,30 @@ install_javascript_tools() {
   printf '%s\n' "$made_from" >"$javascript_tools/made-from"
 }
 
+# install_openclaw LOCK TARGET: what a directory with package.json and package-lock.json names.
+install_openclaw() {
+  local lock=$1 target=$2 made_from
+  made_from=$(cat "$lock/package.json" "$lock/package-lock.json" | sha256sum)
+  if [[ $made_from == "$(cat "$target/made-from" 2>/dev/null || true)" ]]; then return; fi
+  rm -rf "$target"
+  mkdir -p "$target"
+  cp "$lock/package.json" "$lock/package-lock.json" "$target/"
+  npm ci --prefix "$target" --ignore-scripts --no-audit --no-fund
+  HOME=$target OPENCLAW_STATE_DIR=$target/state node "$target/node_modules/openclaw/openclaw.mjs" --version
+  printf '%s\n' "$made_from" >"$target/made-from"
+}
+
+# install_commands COMMAND:PACKAGE...: the Debian packages of the commands that are missing.
+install_commands() {
+  local pair missing=()
+  for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  done
+  if ((${#missing[@]} == 0)); then return; fi
+  apt-get update
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
+}
+
 finish_stage() {
   exit "$stage_failed"
 }

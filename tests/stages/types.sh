@@ -16,5 +16,9 @@ hosts=tests/hosts/roles/hosts/files
 
 check "mypy: plugins, roles, test programs" mypy "$collection/plugins" "${programs[@]}"
 check "mypy: disposable hosts" env MYPYPATH="$hosts" mypy "$hosts"
+# They import each other, and the simulator, by their plain names.
+leaks=tests/leaks:tests/simulator:tests/unit/simulator
+
+check "mypy: leaks" env MYPYPATH="$leaks:.collections" mypy --explicit-package-bases tests/leaks
 check "mypy: stages" mypy tests/stages
 finish_stage

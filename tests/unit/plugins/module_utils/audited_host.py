@@ -197,4 +197,4 @@ class AuditedHost:
     def ids(self, **options: Any) -> list[str]:
         """The ids of all findings and unknowns, sorted, each once."""
         report = self.audit(**options)
-        return sorted({each.id for each in (*report.findings, *report.unknown)})
+        return sorted({each.id for each in report.findings} | {each.id for each in report.unknown})
