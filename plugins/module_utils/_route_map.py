@@ -67,7 +67,7 @@ ROUTES: tuple[Route, ...] = (
         MODEL,
         ("agents.defaults.model",),
         "The model of every agent that has none of its own",
-        (REWRITTEN, *_KERNEL),
+        (REFUSED, REWRITTEN, *_KERNEL),
         PIN,
     ),
     Route(
@@ -75,7 +75,7 @@ ROUTES: tuple[Route, ...] = (
         MODEL,
         ("agents.entries.*.model", "agents.list[].model"),
         "An agent's own model",
-        (REWRITTEN, *_KERNEL),
+        (REFUSED, REWRITTEN, *_KERNEL),
         PIN,
         by_default=True,
     ),
@@ -88,7 +88,7 @@ ROUTES: tuple[Route, ...] = (
             "agents.list[].subagents.model",
         ),
         "The model of agents that an agent starts",
-        (REWRITTEN, *_KERNEL),
+        (REFUSED, REWRITTEN, *_KERNEL),
         PIN,
     ),
     Route(
@@ -112,7 +112,7 @@ ROUTES: tuple[Route, ...] = (
         MODEL,
         ("agents.defaults.heartbeat.model", "agents.entries.*.heartbeat.model", "agents.list[].heartbeat.model"),
         "The model of the regular heartbeat turn",
-        (REWRITTEN, *_KERNEL),
+        (REFUSED, REWRITTEN, *_KERNEL),
         REMOVE,
     ),
     Route(
@@ -214,7 +214,7 @@ ROUTES: tuple[Route, ...] = (
         SPECIAL,
         ("agents.defaults.models.*.alias", "agents.entries.*.models.*.alias", "agents.list[].models.*.alias"),
         "A short name that leads to a model elsewhere",
-        (REFUSED, REWRITTEN),
+        (REFUSED, REWRITTEN, *_KERNEL),
         REMOVE,
         by_default=True,
     ),
@@ -235,7 +235,7 @@ ROUTES: tuple[Route, ...] = (
         SPECIAL,
         (),
         "No list of models that may be chosen, while a credential for another way is present",
-        (REWRITTEN, *_KERNEL),
+        (REFUSED, REWRITTEN, *_KERNEL),
     ),
     Route(
         "model-runtime",
@@ -250,7 +250,7 @@ ROUTES: tuple[Route, ...] = (
             "models.providers.*.models[].agentRuntime.id",
         ),
         "Another program that runs a model's turns, such as claude-cli",
-        (REWRITTEN, *_KERNEL),
+        (REFUSED, REWRITTEN, *_KERNEL),
         REMOVE,
     ),
     Route(
@@ -258,14 +258,14 @@ ROUTES: tuple[Route, ...] = (
         SPECIAL,
         (),
         "No image model while the default model takes no pictures and a credential for another way is present",
-        (REWRITTEN, *_KERNEL),
+        (REFUSED, REWRITTEN, *_KERNEL),
     ),
     Route(
         "pdf-model-implicit",
         SPECIAL,
         (),
         "No PDF model while a credential for another way is present: OpenClaw then chooses a direct one",
-        (REWRITTEN, *_KERNEL),
+        (REFUSED, REWRITTEN, *_KERNEL),
     ),
     # Models elsewhere in the configuration
     Route(
@@ -273,7 +273,7 @@ ROUTES: tuple[Route, ...] = (
         MODEL,
         ("hooks.mappings[].model", "hooks.gmail.model"),
         "The model of a turn that a hook starts",
-        (REFUSED, REWRITTEN),
+        (REFUSED, REWRITTEN, *_KERNEL),
         REMOVE,
     ),
     Route(
@@ -287,7 +287,7 @@ ROUTES: tuple[Route, ...] = (
             "channels.*.accounts.*.voice.model",
         ),
         "The model of one channel, account or conversation",
-        (REWRITTEN, *_KERNEL),
+        (REFUSED, REWRITTEN, *_KERNEL),
         REMOVE,
     ),
     Route(
@@ -535,7 +535,7 @@ ROUTES: tuple[Route, ...] = (
         SPECIAL,
         (),
         "A conversation that was switched to another model, for good",
-        (AUDIT_ONLY, *_KERNEL),
+        (REFUSED, AUDIT_ONLY, *_KERNEL),
     ),
     Route(
         "cron-model",
@@ -570,7 +570,7 @@ ROUTES: tuple[Route, ...] = (
         SPECIAL,
         (),
         "OpenClaw would put an older copy with a way around the proxy in the place of this configuration",
-        (AUDIT_ONLY,),
+        (REFUSED, AUDIT_ONLY, *_KERNEL),
     ),
     Route(
         "kernel-rule",

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_TESTS / "leaks"), str(_TESTS.parent / ".collections")]
@@ -35,7 +35,7 @@ from leaks import BY_ID, PDF, SPAWN, Leak, Tool, Turn  # noqa: E402
 from world import GATEWAY_ENVIRONMENT, World, running_world  # noqa: E402
 
 PATIENCE = 20.0
-TRIGGERS: tuple[Union[Turn, Tool], ...] = (
+TRIGGERS: tuple[Turn | Tool, ...] = (
     Turn(),
     Turn(agent="ops"),
     PDF,

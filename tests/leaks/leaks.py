@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils._route_map import (
-    AUDIT_ONLY,
     DEFAULT_EGRESS,
     REFUSED,
     REWRITTEN,
@@ -791,7 +790,7 @@ LEAKS: tuple[Leak, ...] = (
         "OpenClaw puts its older, leaky copy in the place of a configuration that has no meta",
         Restore(),
         ("configuration-restore",),
-        (AUDIT_ONLY, *KERNEL),
+        (REFUSED, *KERNEL),
         config={"meta": None},
         files={".openclaw/openclaw.json.bak": '{"agents": {"defaults": {"model": "anthropic/claude-opus-5"}}}\n'},
         model="claude-sonnet-5",

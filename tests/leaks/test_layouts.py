@@ -10,9 +10,10 @@ from pathlib import Path
 
 import layouts
 import pytest
-from leaks import LEAKS, Leak, table
+from leaks import ANTHROPIC, LEAKS, Leak, table
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _route_map
+from ansible_collections.failclosed.openclaw.plugins.module_utils._route_map import DEFAULT_EGRESS, STRICT_EGRESS
 
 each_leak = pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.id)
 
@@ -33,6 +34,9 @@ def test_what_is_declared_of_it_fits_the_route_map(leak: Leak) -> None:
     for finding in leak.findings:
         base = finding[: -len("-fallbacks")] if finding.endswith("-fallbacks") else finding
         allowed |= set(_route_map.BY_ID[base].expectations)
+    # Code can go anywhere, and is not covered by a rule about Anthropic's networks; what goes there is blocked anyway.
+    if leak.arrives_at == ANTHROPIC and STRICT_EGRESS in allowed:
+        allowed.add(DEFAULT_EGRESS)
     assert set(leak.stopped_by) <= allowed
 
 

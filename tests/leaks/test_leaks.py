@@ -75,7 +75,8 @@ def test_with_the_closed_configuration_openclaw_refuses_it_or_does_not(world: Wo
         assert seen.of(leak), f"OpenClaw refuses it, and it is not declared: {seen}"
 
 
-@each([leak for leak in LEAKS if REWRITTEN in leak.stopped_by])
+# What OpenClaw refuses anyway needs no remediation; the long run shows it all the same.
+@each([leak for leak in LEAKS if REWRITTEN in leak.stopped_by and (EVERYTHING or REFUSED not in leak.stopped_by)])
 def test_a_rollout_with_remediation_closes_it(world: World, leak: Leak) -> None:
     """The leak was there before, and the role writes its configuration and what the audit proposes."""
     world.enter("remediated")

@@ -222,7 +222,9 @@ class World:
             yield
         finally:
             if leak.auth_profile:
-                self.openclaw.run("models", "auth", "logout", "anthropic:default")
+                removed = self.openclaw.run("models", "auth", "--agent", "main", "logout", "anthropic:manual", "--yes")
+                assert removed.returncode == 0, removed.stderr + removed.stdout
+                self._current = None
 
     def plant_state(self, leak: Leak) -> None:
         """What the leak needs beside the configuration; databases are written by OpenClaw itself."""
@@ -249,7 +251,7 @@ class World:
 
     def _store_key(self) -> None:
         completed = subprocess.run(
-            self.openclaw.command("models", "auth", "paste-api-key", "--provider", "anthropic"),
+            self.openclaw.command("models", "auth", "--agent", "main", "paste-api-key", "--provider", "anthropic"),
             env=self.openclaw.environment,
             cwd=self.openclaw.home,
             input=PROFILE_KEY + "\n",
@@ -259,6 +261,8 @@ class World:
             check=False,
         )
         assert completed.returncode == 0, completed.stderr + completed.stdout
+        # It writes into the configuration, too.
+        self._current = None
 
     def _job(self, leak: Leak) -> str:
         """The id of the leak's scheduled turn, which is made at the first call."""
