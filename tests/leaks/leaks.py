@@ -22,7 +22,8 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._route_map imp
 PROXY = "anthropic-max-proxy"
 DEFAULT_MODEL = f"{PROXY}/claude-opus-4.6"
 ENVIRONMENT_KEY = "sk-ant-in-the-environment"
-DOTENV_KEY = "sk-or-in-the-dotenv-file"
+DOTENV_KEY = "sk-ant-in-the-dotenv-file"
+OTHER_VENDOR_KEY = "sk-or-in-the-environment"
 PROFILE_KEY = "sk-ant-in-the-auth-profile"
 SECOND_KEY = "sk-ant-in-the-configuration"
 HOOK_TOKEN = "hook-token-0123456789abcdef"
@@ -643,14 +644,14 @@ LEAKS: tuple[Leak, ...] = (
     Leak(
         "other-vendor-fallback",
         "Y3",
-        "A fallback to Claude at another vendor; its key is in a .env file of the state directory",
+        "A fallback to Claude at another vendor, for which there is a key",
         Turn(fault=FAILS),
-        ("credential-dotenv", "default-model-fallbacks"),
+        ("credential-environment", "default-model-fallbacks"),
         (REWRITTEN, STRICT_EGRESS),
         config=_defaults(model=_with_fallback("openrouter/anthropic/claude-sonnet-4.6")),
-        files={".openclaw/.env": f"OPENROUTER_API_KEY={DOTENV_KEY}\n"},
+        environment={"OPENROUTER_API_KEY": OTHER_VENDOR_KEY},
         arrives_at=ELSEWHERE,
-        key=DOTENV_KEY,
+        key=OTHER_VENDOR_KEY,
     ),
     # Ways of writing it
     Leak(
@@ -679,11 +680,11 @@ LEAKS: tuple[Leak, ...] = (
         "dotenv-key",
         "E2",
         "A key in the .env file of the state directory",
-        Infer(("--model", "openrouter/anthropic/claude-sonnet-4.6")),
+        Infer(("--model", "anthropic/claude-opus-5")),
         ("credential-dotenv",),
-        (STRICT_EGRESS,),
-        files={".openclaw/.env": f"OPENROUTER_API_KEY={DOTENV_KEY}\n"},
-        arrives_at=ELSEWHERE,
+        KERNEL,
+        files={".openclaw/.env": f"ANTHROPIC_API_KEY={DOTENV_KEY}\n"},
+        model="claude-opus-5",
         key=DOTENV_KEY,
     ),
     Leak(

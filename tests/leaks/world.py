@@ -23,10 +23,10 @@ import real_openclaw
 import simulators
 from leaks import (
     DEFAULT_MODEL,
-    DOTENV_KEY,
     ENVIRONMENT_KEY,
     HOOK_TOKEN,
     MODEL_VARIABLE,
+    OTHER_VENDOR_KEY,
     PLANTED_SESSION,
     PROFILE_KEY,
     Compact,
@@ -46,9 +46,11 @@ PROXY_URL = f"http://127.0.0.1:{simulators.PROXY_PORT}"
 # As in roles/openclaw_provider/vars/main.yml.
 REPLACED = ("models.providers.anthropic-max-proxy", "agents.defaults.model")
 # A key is there in every test, so that what stops a leak is never the lack of one.
-GATEWAY_ENVIRONMENT = {"ANTHROPIC_API_KEY": ENVIRONMENT_KEY, **MODEL_VARIABLE}
-# OpenClaw reads it at its start only.
-DOTENV = ".openclaw/.env"
+GATEWAY_ENVIRONMENT = {
+    "ANTHROPIC_API_KEY": ENVIRONMENT_KEY,
+    "OPENROUTER_API_KEY": OTHER_VENDOR_KEY,
+    **MODEL_VARIABLE,
+}
 ROOT = Path(__file__).resolve().parents[2]
 # The program that a gateway's user may have on its PATH: it asks Anthropic by itself, with a login of its own.
 CLAUDE_PROGRAM = """\
@@ -221,6 +223,7 @@ class World:
         try:
             yield
         finally:
+            (self.openclaw.state / ".env").unlink(missing_ok=True)
             if leak.auth_profile:
                 removed = self.openclaw.run("models", "auth", "--agent", "main", "logout", "anthropic:manual", "--yes")
                 assert removed.returncode == 0, removed.stderr + removed.stdout
@@ -229,8 +232,7 @@ class World:
     def plant_state(self, leak: Leak) -> None:
         """What the leak needs beside the configuration; databases are written by OpenClaw itself."""
         for name, text in leak.files.items():
-            if name != DOTENV:
-                self.openclaw.write(self.openclaw.home / name, text)
+            self.openclaw.write(self.openclaw.home / name, text)
         if leak.session or leak.cron is not None:
             # A policy would refuse to take them; what is there already stays.
             self.configure(self.config("seed", leak))
@@ -440,7 +442,6 @@ def running_world(directory: Path, proxy: simulators.Proxy | None = None) -> Ite
         )
         stack.callback(openclaw.remove)
         openclaw.write(openclaw.programs / "claude", CLAUDE_PROGRAM.format(authority=str(authority)), 0o755)
-        openclaw.write(openclaw.home / DOTENV, f"OPENROUTER_API_KEY={DOTENV_KEY}\n")
         world = World(openclaw, proxy, internet, configurations)
         openclaw.write_config(world.bases["seed"])
         openclaw.start_gateway(GATEWAY_ENVIRONMENT)
