@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import stat
 import typing as t
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress
 
 NFT_PATHS = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft")
 NFTABLES_DROP_IN = "/etc/systemd/system/nftables.service.d/failclosed-openclaw.conf"
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _MARK = "# Managed by Ansible, role failclosed.openclaw.openclaw_egress\n"
 
 _UNIT = """\
@@ -79,7 +81,8 @@ ExecReload=-{nft} --file {rules}
 ExecStopPost=-{nft} --file {rules}
 """
 
-# Requires= would also stop the gateway whenever the rule is loaded anew.
+# Requires= would also stop the gateway whenever the rule is loaded anew. Both checks run outside the gateway's sandbox:
+# where a container allows no IPC namespace, systemd 252 sets one up for one process of a unit only.
 _GATEWAY = """\
 # The gateway does not start unless the table is there or can be loaded, and is for the uid that it has.
 [Unit]
@@ -87,8 +90,8 @@ Wants={unit}.service
 After={unit}.service
 
 [Service]
+ExecStartPre=+/bin/sh -c 'test "$$(id -u {user})" = {uid} || {{ echo {user} has no longer uid {uid} >&2; exit 1; }}'
 ExecStartPre=+/bin/sh -c '{nft} list chain inet {table} output >/dev/null 2>&1 || exec {nft} --file {rules}'
-ExecStartPre=/bin/sh -c 'test $$(id -u) -eq {uid} || {{ echo The kernel rule is for uid {uid} >&2; exit 1; }}'
 """
 
 
@@ -98,6 +101,7 @@ class Installation:
 
     nft: str
     rules: str
+    gateway_user: str
     gateway_uid: int
     gateway_unit: str
 
@@ -108,7 +112,12 @@ class Installation:
             _service_unit.ManagedFile(NFTABLES_DROP_IN, (_MARK + _NFTABLES.format(**names)).encode(), restart=False),
         ]
         if self.gateway_unit:
-            text = _MARK + _GATEWAY.format(uid=self.gateway_uid, **names)
+            if not _USER.match(self.gateway_user):
+                raise _egress.EgressError(
+                    f"gateway_user '{self.gateway_user}' cannot be written into a unit; use a name of letters, digits,"
+                    " '_', '.' and '-', or leave gateway_unit empty."
+                )
+            text = _MARK + _GATEWAY.format(user=self.gateway_user, uid=self.gateway_uid, **names)
             path = gateway_drop_in(self.gateway_unit)
             files.append(_service_unit.ManagedFile(path, text.encode(), restart=False))
         return _service_unit.Service(name=_egress.UNIT, unit=_MARK + _UNIT.format(**names), files=tuple(files))

@@ -26,9 +26,10 @@ attributes:
     details: Tries nothing, and does not stop the proxy.
   diff_mode:
     support: none
+    description: Nothing is left changed that could be shown.
   idempotent:
     support: none
-    details: Every run stops the proxy once.
+    description: Every run stops the proxy once.
 options:
   user:
     description: User that runs the gateway.

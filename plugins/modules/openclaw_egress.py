@@ -327,7 +327,9 @@ class _Run:
         self.gateway = gateway
         self.nft = _egress.Nft(nft, self._run)
         self.rules = _egress.render(policy)
-        self.installation = _egress_service.Installation(nft, self.rules, gateway.pw_uid, module.params["gateway_unit"])
+        self.installation = _egress_service.Installation(
+            nft, self.rules, gateway.pw_name, gateway.pw_uid, module.params["gateway_unit"]
+        )
         self.record = _egress.read_record()
         self.reasons: list[str] = []
         self.outcome = _service_unit.Outcome()

@@ -87,10 +87,13 @@ def main(arguments: list[str]) -> int:
         start_new_session=True,
     )
     began = time.monotonic()
+    killed, state, problem = "0", "unknown", ""
     try:
         killed, state = ssh(config, host, "python3", "-", data=KILL_MODULE).split()
-        stopped = time.monotonic()
+    except subprocess.CalledProcessError as error:
+        problem = str(error.stderr)
     finally:
+        stopped = time.monotonic()
         os.killpg(controller.pid, signal.SIGKILL)
         output, _nothing = controller.communicate()
     print(
@@ -106,7 +109,7 @@ def main(arguments: list[str]) -> int:
         "failclosed-restore-openclaw-proxy.timer",
     )
     if int(killed) == 0 or state != "inactive" or timer != "active":
-        print(f"killed {killed}, the proxy is {state}, the timer {timer}\n{output}")
+        print(f"killed {killed}, the proxy is {state}, the timer {timer} {problem}\n{output}")
         return 1
     while time.monotonic() < stopped + RESTORE_SECONDS + START_SECONDS:
         state = ssh(config, host, "systemctl", "show", "--value", "--property=ActiveState", "openclaw-proxy.service")
