@@ -605,7 +605,7 @@ class TestValidation:
 
     def test_what_the_program_refuses_is_not_written(self, host: Host) -> None:
         error = host.refused(patch={"ui": {"note": "INVALID"}})
-        assert "would not be valid: gateway.bind: Invalid input" in str(error)
+        assert "would not be valid to OpenClaw 2026.9.6: gateway.bind: Invalid input" in str(error)
         assert error.findings[-1]["source"] == "program" and error.findings[-1]["severity"] == "error"
 
     def test_also_in_check_mode(self, host: Host) -> None:
@@ -646,7 +646,7 @@ class TestValidation:
 
     def test_the_exported_schema_refuses_what_was_declared(self, host: Host) -> None:
         error = host.refused(patch={"ui": {"depth": "deep"}})
-        assert "OpenClaw's schema: ui.depth: is a string, and must be of type integer" in str(error)
+        assert "the schema of OpenClaw 2026.9.6: ui.depth: is a string, and must be of type integer" in str(error)
         assert host.refused(patch={"bogus": 1}).findings[-1]["path"] == "bogus"
 
     def test_the_exported_schema_only_warns_elsewhere(self, host: Host) -> None:
