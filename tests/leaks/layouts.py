@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from leaks import ENVIRONMENT_KEY, MODEL_VARIABLE, PROFILE_KEY, Leak
 
@@ -41,6 +44,27 @@ def write(leak: Leak, root: Path) -> AuditedHost:
     if leak.auth_profile:
         host.auth_profile("anthropic", key=PROFILE_KEY)
     return host
+
+
+def _columns(database: Path) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """(table, column) -> type, whether NULL is refused, place in the primary key."""
+    found: dict[tuple[str, str], tuple[Any, ...]] = {}
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for _number, name, kind, is_required, _default, key in connection.execute(f"PRAGMA table_info({table!r})"):
+                found[table, name] = (kind, is_required, key)
+    return found
+
+
+def columns_that_differ(written: AuditedHost, state: Path) -> list[str]:
+    """What the databases of ``written`` have otherwise than those of OpenClaw in a real state directory."""
+    differences = []
+    for name in ("state/openclaw.sqlite", "agents/main/agent/openclaw-agent.sqlite"):
+        real = _columns(state / name)
+        for place, properties in _columns(written.state / name).items():
+            if real.get(place) != properties:
+                differences.append(f"{name} {'.'.join(place)}: {properties}, in OpenClaw {real.get(place)}")
+    return differences
 
 
 SECRETS = (ENVIRONMENT_KEY, PROFILE_KEY)

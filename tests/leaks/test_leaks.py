@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import kernel_rules
+import layouts
 import pytest
 import real_openclaw
 from leaks import Leak, chosen
@@ -23,7 +25,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._route_map imp
     REFUSED,
     REWRITTEN,
     STRICT_EGRESS,
-)
+)from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils.audited_host import AuditedHost
 
 pytestmark = pytest.mark.openclaw
 
@@ -88,6 +90,11 @@ def test_a_rollout_with_remediation_closes_it(world: World, leak: Leak) -> None:
         seen = world.set_off(leak, "closed", expected=False)
     assert seen.direct == []
     assert seen.proxy or "error" in seen.answer, f"nothing happened at all: {seen}"
+
+
+def test_the_tables_that_the_audit_is_tested_on_are_openclaws(world: World, tmp_path: Path) -> None:
+    written = AuditedHost(tmp_path).shared().agent()
+    assert layouts.columns_that_differ(written, world.openclaw.state) == []
 
 
 @pytest.fixture(scope="module")
