@@ -25,14 +25,15 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._route_map imp
     REFUSED,
     REWRITTEN,
     STRICT_EGRESS,
-)from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils.audited_host import AuditedHost
+)
+from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils.audited_host import AuditedHost
 
 pytestmark = pytest.mark.openclaw
 
 EVERYTHING = os.environ.get("FAILCLOSED_LEAKS") == "all"
 LEAKS = chosen(everything=EVERYTHING)
 # The kernel looks at uid and address and at nothing else, so the short run has one of each way out: OpenClaw's own
-# request, another program, an idle conversation's job, another vendor's address, a forward proxy.
+# request, another program, another vendor's address, a forward proxy.
 AT_THE_KERNEL = [
     leak
     for leak in LEAKS
