@@ -98,16 +98,15 @@ function credentialFor(keyFile) {
 }
 
 /**
- * What the patch says about the file with the key: named, or forgotten when it was named before.
+ * What the patch says about the file with the key. One that was named before and is no more stays, without a use.
  * @param {string} keyFile
- * @param {unknown} config
  */
-function keyFilePatch(keyFile, config) {
-  if (keyFile !== "") {
-    const provider = { source: /** @type {const} */ ("file"), path: keyFile, mode: /** @type {const} */ ("singleValue") };
-    return { secrets: { providers: { [KEY_PROVIDER]: provider } } };
+function keyFilePatch(keyFile) {
+  if (keyFile === "") {
+    return {};
   }
-  return currentKeyFile(config) === undefined ? {} : { secrets: { providers: { [KEY_PROVIDER]: undefined } } };
+  const provider = { source: /** @type {const} */ ("file"), path: keyFile, mode: /** @type {const} */ ("singleValue") };
+  return { secrets: { providers: { [KEY_PROVIDER]: provider } } };
 }
 
 /**
@@ -183,7 +182,7 @@ export function signInResult(answers, config) {
           },
         ],
     configPatch: {
-      ...(keepsKey ? {} : keyFilePatch(keyFile, config)),
+      ...(keepsKey ? {} : keyFilePatch(keyFile)),
       models: { providers: { [PROVIDER_ID]: keepsKey ? withoutKey : definition } },
       agents: {
         defaults: {

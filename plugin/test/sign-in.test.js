@@ -170,7 +170,7 @@ test("a file with the key becomes a secret reference, for the profile as well, a
 
   const without = signInResult({ host: "h", port: 1, models: ["a"], keyFile: "" }, config);
   const after = merged(config, without.configPatch);
-  assert.deepEqual(after.secrets.providers, { other: { source: "env" } });
+  assert.deepEqual(after.secrets, config.secrets);
   assert.equal(after.models.providers["anthropic-max-proxy"].apiKey, "proxy-local");
   assert.deepEqual(without.profiles[0]?.credential, {
     type: "token",

@@ -140,10 +140,13 @@ def _foreign_uids(host: str, port: int, uid: int) -> list[int]:
     return sorted({listener.uid for listener in reached if listener.uid != uid})
 
 
-def check_gateway_ready(expectation: Expectation, gateway_uid: int) -> Check:
-    """Whether the gateway is ready, and whether it is the gateway that says so."""
+def check_gateway_ready(expectation: Expectation, gateway_uid: int, *, patience_seconds: float = 0.0) -> Check:
+    """Whether the gateway is ready, and whether it is the gateway that says so.
+
+    While it takes over a changed file it may say for some seconds that it is not.
+    """
     identifier = "gateway-ready"
-    readiness = _readiness.probe(expectation.gateway_ready_url, json_key="ready")
+    readiness = _readiness.wait(expectation.gateway_ready_url, json_key="ready", timeout=patience_seconds)
     if not readiness.ok:
         return Check(identifier, FAILED, readiness.detail, "Look with: journalctl -u openclaw-gateway -n 50")
     parts = urlsplit(expectation.gateway_ready_url)

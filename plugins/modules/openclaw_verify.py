@@ -314,6 +314,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
 NODE_CHECKS = ("default-model", "fallbacks", "alias", "gateway-route", "model-run", "fails-closed")
 # A gateway under load has been seen to need 7 s for it.
 RELOAD_PATIENCE_SECONDS = 60
+READY_PATIENCE_SECONDS = 20
 POSITIVE_CONTROL = "model-run"
 
 
@@ -431,7 +432,7 @@ def _verify(
     subject = _verification.Subject(tuple(params["command"]), account, config_path, params["state_dir"])
     report.versions["openclaw"] = _openclaw.installed_version(subject.command) or "unknown"
     report.checks = [
-        _verification.check_gateway_ready(expectation, account.uid),
+        _verification.check_gateway_ready(expectation, account.uid, patience_seconds=READY_PATIENCE_SECONDS),
         *_verification.check_proxy(expectation),
     ]
     if expectation.proxy_uid is not None:
