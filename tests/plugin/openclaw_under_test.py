@@ -130,7 +130,7 @@ class OpenClaw:
     def config(self) -> Any:
         return json.loads(self.config_path.read_text())
 
-    def run(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*self.command, *arguments],
             env=self.environment,
@@ -149,7 +149,7 @@ class OpenClaw:
         return json.loads(completed.stdout)
 
     def converse(
-        self, arguments: list[str], answers: list[tuple[str, str]], *, timeout: float = 120
+        self, arguments: list[str], answers: list[tuple[str, str]], *, timeout: float = 240
     ) -> tuple[int, str]:
         """Run a command on a terminal; type each answer (Ctrl-U first) when its question has appeared.
 
