@@ -26,6 +26,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _openclaw,
     _openclaw_environment,
     _openclaw_state,
+    _other_user,
     _redact,
     _route_map,
     _routes,
@@ -35,6 +36,8 @@ STRICT = "strict"
 CLAUDE_ONLY = "claude-only"
 
 ERROR = "error"
+
+_STATE_SECONDS = 60.0
 
 _FORWARD_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"})
 # What these say depends on more than this host's configuration.
@@ -231,8 +234,9 @@ def _seen(subject: Subject, unknown: list[Unknown]) -> dict[str, Any]:
         return _openclaw_state.look_at(subject.state_dir, subject.account.home)
 
     try:
-        seen: dict[str, Any] = _openclaw_state.read_as(subject.account.uid, subject.account.gid, look)
-    except (_openclaw_state.StateUnreadableError, OSError) as error:
+        account = subject.account
+        seen = _other_user.call_as(account.uid, account.gid, look, timeout_seconds=_STATE_SECONDS)
+    except (_other_user.OtherUserError, OSError) as error:
         unknown.append(_unreadable(subject.state_dir, str(error)))
         return {}
     unknown += (_unreadable(path, reason) for path, reason in sorted(seen["unreadable"].items()))

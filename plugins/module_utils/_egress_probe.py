@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import json
 import os
 import select
-import signal
 import socket
 import time
 import typing as t
-from contextlib import suppress
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _listening
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _egress,
+    _listening,
+    _other_user,
+)
 from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import (
     FAILED,
     NOT_APPLICABLE,
@@ -32,6 +33,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import
 )
 
 HTTPS = 443
+ANSWER_SECONDS = 20.0
 # RFC 5737 and RFC 3849: nobody's addresses, for what only strict mode refuses.
 NOBODYS_ADDRESSES = ("192.0.2.1", "2001:db8::1")
 # Both are answers of the local kernel within a fraction of a millisecond; a firewall's far away take longer.
@@ -40,10 +42,6 @@ _ROUNDS = 3
 _NO_ROUTE = ("ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EHOSTUNREACH")
 _REFUSALS = ("ECONNREFUSED", "EPERM")
 _OPEN, _SILENT = "open", "silent"
-
-
-class ProbeError(Exception):
-    """A child process could not do its part; the message says why."""
 
 
 class Attempt(t.NamedTuple):
@@ -115,57 +113,6 @@ def try_all(attempts: t.Sequence[Attempt], patience_seconds: float = _PATIENCE_S
     return outcomes
 
 
-Answer = t.TypeVar("Answer")
-
-
-def as_user(uid: int, gid: int, work: t.Callable[[], Answer], *, timeout_seconds: float = 20.0) -> Answer:
-    """Run ``work`` in a child process of that user and return what it returned, which must fit into JSON.
-
-    The child executes no program: that keeps it undumpable, so that nobody of the same uid can look into it or speak in
-    its place. Raises ProbeError when it gives no answer.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reading)
-            os.setgroups([])
-            os.setresgid(gid, gid, gid)
-            os.setresuid(uid, uid, uid)
-            content = json.dumps(work()).encode()
-            while content:
-                content = content[os.write(writing, content) :]
-            status = 0
-        finally:
-            # Nothing of the parent's may run here: no handlers, no buffers.
-            os._exit(status)
-    os.close(writing)
-    try:
-        content = _read(reading, timeout_seconds)
-    finally:
-        os.close(reading)
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    try:
-        return t.cast("Answer", json.loads(content))
-    except ValueError:
-        raise ProbeError(f"a process of uid {uid} ended without an answer") from None
-
-
-def _read(descriptor: int, timeout_seconds: float) -> bytes:
-    deadline = time.monotonic() + timeout_seconds
-    pieces = []
-    while (remaining := deadline - time.monotonic()) > 0:
-        ready, _writing, _errors = select.select([descriptor], [], [], remaining)
-        piece = os.read(descriptor, 65536) if ready else b""
-        if not piece:
-            break
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
 def first_address(network: _egress.Network) -> str:
     """The first usable address of a network; the address itself where there is only one."""
     if network.num_addresses <= 2:
@@ -223,7 +170,7 @@ class Identity(t.NamedTuple):
 
 
 class Prober:
-    """Tries a loaded policy. ``counters`` reads this table's counters; raises what that raises, and ProbeError."""
+    """Tries a loaded policy. ``counters`` reads this table's counters; raises what that raises, and OtherUserError."""
 
     def __init__(self, policy: _egress.Policy, gateway: Identity, counters: t.Callable[[], dict[str, int]]) -> None:
         self._policy = policy
@@ -238,7 +185,9 @@ class Prober:
 
     def _counted(self, identity: Identity, attempts: t.Sequence[Attempt]) -> tuple[list[str], dict[str, int]]:
         before = self._counters()
-        outcomes = as_user(identity.uid, identity.gid, lambda: try_all(attempts))
+        outcomes = _other_user.call_as(
+            identity.uid, identity.gid, lambda: try_all(attempts), timeout_seconds=ANSWER_SECONDS
+        )
         after = self._counters()
         moved = {name: count - before.get(name, 0) for name, count in after.items()}
         return outcomes, {name: count for name, count in moved.items() if count}
@@ -364,7 +313,7 @@ def _squat(uid: int, address: str, port: int) -> str:
             os.seteuid(0)
             return try_all([Attempt("tcp", address, port)])[0]
 
-    return as_user(0, 0, work)
+    return _other_user.call_as(0, 0, work, timeout_seconds=ANSWER_SECONDS)
 
 
 def _judge_direct(attempt: Attempt, outcome: str, control: str) -> Probe:

@@ -8,8 +8,7 @@
 
 It is one JSON text in an SQLite database of the state directory, ``config_machine_state['plugins.installedIndex']``.
 Its owner counts as hostile, and a database is a program for a parser: a child process that has dropped to that owner
-opens it, for reading only, and hands the text over. ``mode=ro`` sees what is still in the write-ahead log;
-``immutable=1`` would not.
+opens it, for reading only, and hands the text over.
 """
 
 from __future__ import annotations
@@ -17,22 +16,15 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-import resource
-import select
-import signal
-import stat
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _openclaw_state, _other_user
 
 DATABASE = "state/openclaw.sqlite"
 STATE_KEY = "plugins.installedIndex"
 MAXIMUM_BYTES = 16 * 1024 * 1024
 TIMEOUT_SECONDS = 10.0
-_MEMORY_BYTES = 1024 * 1024 * 1024
 _MAXIMUM_TEXT = 4096
 
 
@@ -54,7 +46,12 @@ def read(state_path: str, uid: int, gid: int, *, timeout_seconds: float = TIMEOU
 
     Raises RecordError when there is a database and it cannot be read.
     """
-    text = _in_child(lambda: _query(state_path), uid, gid, timeout_seconds)
+    try:
+        text = _other_user.call_as(uid, gid, lambda: _query(state_path), timeout_seconds=timeout_seconds)
+    except _other_user.OtherUserError as error:
+        raise RecordError(str(error)) from None
+    if len(text) > MAXIMUM_BYTES:
+        raise RecordError("it is too large")
     if not text:
         return {}
     try:
@@ -77,79 +74,17 @@ def _record(value: dict[str, Any]) -> InstallRecord:
 
 
 def _query(state_path: str) -> str:
-    # Imported here, because the child alone needs it, and a stripped-down Python may be without.
-    import sqlite3
-
     path = posixpath.join(state_path, DATABASE)
     try:
-        if not stat.S_ISREG(os.stat(path, follow_symlinks=False).st_mode):
-            raise RecordError(f"{path} is not a regular file")
+        os.lstat(path)
     except FileNotFoundError:
         return ""
-    connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=5)
-    try:
+    with _openclaw_state.opened(path) as connection:
         row = connection.execute(
             "SELECT substr(value_json, 1, ?) FROM config_machine_state WHERE state_key = ?",
             (MAXIMUM_BYTES + 1, STATE_KEY),
         ).fetchone()
-    finally:
-        connection.close()
     return str(row[0]) if row else ""
-
-
-def _in_child(function: Callable[[], str], uid: int, gid: int, timeout_seconds: float) -> str:
-    """The text that ``function`` returns in a child that runs as ``uid``; raises RecordError."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reader)
-            if os.geteuid() == 0 and uid != 0:
-                os.setgroups([])
-                os.setgid(gid)
-                os.setuid(uid)
-            resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            _write_all(writer, b"+" + function().encode("utf-8", "replace"))
-            status = 0
-        except BaseException as error:  # noqa: BLE001 - nothing may leave the child but through the pipe
-            with suppress(OSError):
-                _write_all(writer, b"-" + str(error)[:300].encode("utf-8", "replace"))
-        finally:
-            os._exit(status)
-    os.close(writer)
-    content = bytearray()
-    complete = False
-    deadline = time.monotonic() + timeout_seconds
-    try:
-        while len(content) <= MAXIMUM_BYTES:
-            ready, _writable, _exceptional = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                break
-            piece = os.read(reader, 1 << 16)
-            if not piece:
-                complete = True
-                break
-            content += piece
-    finally:
-        os.close(reader)
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    if not complete:
-        raise RecordError("it is too large, or reading it took too long")
-    text = bytes(content[1:]).decode("utf-8", "replace")
-    if content[:1] != b"+":
-        shown = "".join(character for character in text[:300] if character.isprintable())
-        raise RecordError(shown or "the process that reads it ended early")
-    return text
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def differences(record: InstallRecord | None, *, path: str, version: str | None, present: bool) -> list[str]:

@@ -6,9 +6,9 @@
 
 """What OpenClaw keeps beside its configuration, read without changing it.
 
-The state directory belongs to the gateway's user, who counts as hostile. ``read_as`` therefore looks with that
-user's own authority, in a child process: whatever links were planted, nothing is seen that the user could not see,
-and nothing is written that root would own.
+The state directory belongs to the gateway's user, who counts as hostile. Root therefore looks with that user's own
+authority (``_other_user``): whatever links were planted, nothing is seen that the user could not see, and nothing is
+written that root would own.
 
 Databases are OpenClaw 2026.9.6's: ``state/openclaw.sqlite`` and ``agents/<id>/agent/openclaw-agent.sqlite``. One
 that is in use is opened read-only beside its writer. One that is not would get new files beside it even so, and is
@@ -20,93 +20,22 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import shutil
-import signal
 import sqlite3
 import stat
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 MAXIMUM_COPY_BYTES = 1024 * 1024 * 1024
-MAXIMUM_ANSWER_BYTES = 16 * 1024 * 1024
 _MAXIMUM_TEXT_BYTES = 1024 * 1024
 _MAXIMUM_ROWS = 1000
-_SECONDS = 60.0
 _ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)$", re.MULTILINE)
 
 
 class StateUnreadableError(Exception):
     """The state could not be looked at; the text says why."""
-
-
-def read_as(uid: int, gid: int, look: Callable[[], Any]) -> Any:
-    """The JSON value that ``look()`` returns when the given user calls it.
-
-    Root looks in a child process that has given up root; everybody else looks with what they have. Raises
-    StateUnreadableError when the child fails, takes longer than a minute or answers too much.
-    """
-    if os.geteuid() != 0 or uid == 0:
-        return look()
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reading)
-            # A group of its own, so that nothing that it might start outlives it.
-            os.setsid()
-            os.setgroups([])
-            os.setresgid(gid, gid, gid)
-            os.setresuid(uid, uid, uid)
-            os.chdir("/")
-            answer = json.dumps(look()).encode()
-            with os.fdopen(writing, "wb") as stream:
-                stream.write(answer)
-            status = 0
-        finally:
-            # Nothing may unwind into the parent's code, so this is where an error ends.
-            error = sys.exc_info()[0]
-            if error is not None:
-                os.write(writing, json.dumps({"error": error.__name__}).encode())
-            os._exit(status)
-    os.close(writing)
-    return _await_answer(child, reading)
-
-
-def _await_answer(child: int, reading: int) -> Any:
-    content = bytearray()
-    deadline = time.monotonic() + _SECONDS
-    complete = False
-    try:
-        while not complete and len(content) <= MAXIMUM_ANSWER_BYTES:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 or not select.select([reading], [], [], remaining)[0]:
-                break
-            chunk = os.read(reading, 65536)
-            complete = not chunk
-            content += chunk
-    finally:
-        os.close(reading)
-        if not complete:
-            with suppress(OSError):
-                os.killpg(child, signal.SIGKILL)
-            with suppress(OSError):
-                os.kill(child, signal.SIGKILL)
-        _pid, status = os.waitpid(child, 0)
-    if not complete:
-        raise StateUnreadableError("reading it took too long or gave too much")
-    try:
-        value = json.loads(content)
-    except ValueError:
-        raise StateUnreadableError("reading it failed") from None
-    if status != 0:
-        raise StateUnreadableError(f"reading it failed with {value.get('error', 'an unknown error')}")
-    return value
 
 
 def look_at(state_dir: str, home: str) -> dict[str, Any]:
@@ -145,7 +74,7 @@ def look_at(state_dir: str, home: str) -> dict[str, Any]:
         os.path.join(home, ".config", "claude", ".credentials.json"),
     ):
         # Whether there is one, and never what is in it.
-        if os.path.lexists(path):
+        if _exists(path, seen):
             seen["claude_login"].append(path)
     seen["extensions"] = sorted(
         os.path.basename(each) for each in _names_in(os.path.join(state_dir, "extensions"), "", seen)
@@ -189,6 +118,17 @@ def _names_in(directory: str, ending: str, seen: dict[str, Any]) -> list[str]:
     return [os.path.join(directory, name) for name in names if name.endswith(ending)]
 
 
+def _exists(path: str, seen: dict[str, Any]) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        seen["unreadable"][path] = error.strerror or "cannot be looked at"
+        return False
+    return True
+
+
 def _text(path: str, seen: dict[str, Any]) -> str | None:
     try:
         # Not to be held up by a FIFO that somebody put there.
@@ -211,11 +151,11 @@ def _text(path: str, seen: dict[str, Any]) -> str | None:
 
 def _look_at_databases(state_dir: str, seen: dict[str, Any]) -> None:
     shared = os.path.join(state_dir, "state", "openclaw.sqlite")
-    found = [(shared, _shared_rows)] if os.path.lexists(shared) else []
+    found = [(shared, _shared_rows)] if _exists(shared, seen) else []
     for agent in _names_in(os.path.join(state_dir, "agents"), "", seen):
         directory = os.path.join(agent, "agent")
         database = os.path.join(directory, "openclaw-agent.sqlite")
-        if os.path.lexists(database):
+        if _exists(database, seen):
             found.append((database, _agent_rows))
         _look_at_agent_files(directory, seen)
         legacy = _json(os.path.join(agent, "sessions", "sessions.json"), seen)
@@ -226,7 +166,7 @@ def _look_at_databases(state_dir: str, seen: dict[str, Any]) -> None:
             }
     for path, rows_of in found:
         try:
-            with _opened(path) as connection:
+            with opened(path) as connection:
                 seen["databases"][path] = rows_of(connection)
         except StateUnreadableError as error:
             seen["unreadable"][path] = str(error)
@@ -265,7 +205,8 @@ def _json(path: str, seen: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[sqlite3.Connection]:
+def opened(path: str) -> Iterator[sqlite3.Connection]:
+    """A database to read from, which is left as it is; raises StateUnreadableError, OSError and sqlite3.Error."""
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
         raise StateUnreadableError("is no regular file")

@@ -160,6 +160,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _egress_service,
     _files,
     _openclaw,
+    _other_user,
     _verification,
 )
 from ansible_collections.failclosed.openclaw.plugins.module_utils._verification import FAILED, PASSED, UNKNOWN, Check
@@ -244,7 +245,12 @@ class Drill:
         host = urlsplit(f"//{self.params['proxy_host']}").hostname or "127.0.0.1"
         address = "127.0.0.1" if host == "localhost" else host
         attempt = _egress_probe.Attempt("tcp", address, self.params["proxy_port"])
-        outcome = _egress_probe.as_user(self.account.uid, self.account.gid, lambda: _egress_probe.try_all([attempt])[0])
+        outcome = _other_user.call_as(
+            self.account.uid,
+            self.account.gid,
+            lambda: _egress_probe.try_all([attempt])[0],
+            timeout_seconds=_egress_probe.ANSWER_SECONDS,
+        )
         if outcome == "ECONNREFUSED":
             return Check("proxy-closed", PASSED, "nobody answers at the proxy's port")
         return Check(
@@ -342,7 +348,7 @@ def main() -> None:
     except (
         _verification.VerificationError,
         _egress.EgressError,
-        _egress_probe.ProbeError,
+        _other_user.OtherUserError,
         _openclaw.OpenClawError,
         _files.FileError,
         OSError,

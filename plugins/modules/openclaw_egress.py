@@ -217,6 +217,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _egress_service,
     _files,
     _host,
+    _other_user,
     _service_unit,
 )
 
@@ -523,7 +524,7 @@ def main() -> None:
         result = _present(module, _require_kernel(module, nft))
     except (
         _egress.EgressError,
-        _egress_probe.ProbeError,
+        _other_user.OtherUserError,
         _service_unit.ServiceError,
         _files.FileError,
         OSError,

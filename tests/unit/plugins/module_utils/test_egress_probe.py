@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from typing import Any
 
 import pytest
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _egress_probe, _listening
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _egress_probe, _listening, _other_user
 
 DENIED = _egress.parse_denied(["192.0.2.0/24", "2001:db8::/32"], "denied")
 POLICY = _egress.Policy(gateway_uid=997, denied=DENIED)
@@ -29,14 +28,14 @@ class Kernel:
         self._outcome = outcome
         self._noise = noise
         self._uid = 0
-        monkeypatch.setattr(_egress_probe, "as_user", self.as_user)
+        monkeypatch.setattr(_other_user, "call_as", self.call_as)
         monkeypatch.setattr(_egress_probe, "try_all", self.try_all)
 
     def counters(self) -> dict[str, int]:
         self.counts["denied_tcp"] += self._noise
         return dict(self.counts)
 
-    def as_user(self, uid: int, _gid: int, work: Any) -> Any:
+    def call_as(self, uid: int, _gid: int, work: Any, **_limits: Any) -> Any:
         self._uid = uid
         return work()
 
@@ -152,27 +151,6 @@ def test_attempts_tell_open_from_closed() -> None:
             _egress_probe.Attempt("udp", "127.0.0.1", bound.getsockname()[1]),
         ]
         assert _egress_probe.try_all(attempts) == ["open", "ECONNREFUSED", "ECONNREFUSED"]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_work_is_done_as_the_user_and_nobody_may_look_into_it() -> None:
-    def work() -> list[object]:
-        try:
-            with open("/proc/self/mem", "rb"):  # noqa: PTH123
-                dumpable = True
-        except PermissionError:
-            dumpable = False
-        return [list(os.getresuid()), list(os.getresgid()), os.getgroups(), dumpable]
-
-    assert _egress_probe.as_user(65534, 65534, work) == [[65534] * 3, [65534] * 3, [], False]
-
-
-def test_work_that_fails_is_an_error() -> None:
-    def work() -> str:
-        raise ValueError
-
-    with pytest.raises(_egress_probe.ProbeError, match="without an answer"):
-        _egress_probe.as_user(os.getuid(), os.getgid(), work)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from typing import Any
+
+import pytest
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _other_user
+
+ME = (os.geteuid(), os.getegid())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_work_is_done_as_the_user_and_nobody_may_look_into_it() -> None:
+    def work() -> list[Any]:
+        try:
+            with open("/proc/self/mem", "rb"):  # noqa: PTH123
+                dumpable = True
+        except PermissionError:
+            dumpable = False
+        limits = resource.getrlimit(resource.RLIMIT_CORE)
+        return [list(os.getresuid()), list(os.getresgid()), os.getgroups(), dumpable, list(limits), os.getcwd()]
+
+    expected = [[65534] * 3, [65534] * 3, [], False, [0, 0], "/"]
+    assert _other_user.call_as(65534, 65534, work, timeout_seconds=20) == expected
+
+
+def test_an_error_is_named_and_does_not_unwind_here() -> None:
+    def work() -> None:
+        raise ValueError("wrong")
+
+    with pytest.raises(_other_user.OtherUserError, match="ValueError: wrong"):
+        _other_user.call_as(*ME, work, timeout_seconds=20)
+
+
+def test_a_child_that_dies_is_an_error() -> None:
+    with pytest.raises(_other_user.OtherUserError, match="ended without an answer"):
+        _other_user.call_as(*ME, lambda: os._exit(9), timeout_seconds=20)
+
+
+def test_work_without_end_is_ended_and_leaves_nothing() -> None:
+    with pytest.raises(_other_user.OtherUserError, match="takes too long"):
+        _other_user.call_as(*ME, lambda: time.sleep(60), timeout_seconds=0.3)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_other_user, "MAXIMUM_ANSWER_BYTES", 100_000)
+    with pytest.raises(_other_user.OtherUserError, match="too much"):
+        _other_user.call_as(*ME, lambda: "x" * 1_000_000, timeout_seconds=20)
+
+
+def test_what_is_no_json_is_an_error() -> None:
+    with pytest.raises(_other_user.OtherUserError, match="TypeError"):
+        _other_user.call_as(*ME, lambda: object(), timeout_seconds=20)
