@@ -9,6 +9,7 @@ import pwd
 import signal
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,6 +75,11 @@ def proxy():
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    # For a moment after the exec its command line is empty.
+    for _attempt in range(500):
+        if process.pid in gateway_proxy.supervised_proxies(os.geteuid()):
+            break
+        time.sleep(0.01)
     yield process
     if process.stdin is not None:
         process.stdin.close()
