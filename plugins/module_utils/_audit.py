@@ -221,7 +221,8 @@ def audit(
 
 
 def _unreadable(path: str, reason: str) -> Unknown:
-    return Unknown("unreadable", _redact.scrub(path), reason, "Run the audit as root, or mend what is named.")
+    path, reason = _redact.printable(_redact.scrub(path)), _redact.printable(reason)
+    return Unknown("unreadable", path, reason, "Run the audit as root, or mend what is named.")
 
 
 def nothing_there(user: str) -> Report:
@@ -448,7 +449,9 @@ def _judge(
                 return True
         return False
 
-    for hit in {hit[:4]: hit for hit in hits}.values():
+    # Names of sessions, plugins and models are the gateway user's text, and end on a terminal.
+    shown = [hit._replace(path=_redact.printable(hit.path), detail=_redact.printable(hit.detail)) for hit in hits]
+    for hit in {hit[:4]: hit for hit in shown}.values():
         runs_code = hit.id in _UNCERTAIN or _is_code(hit.id)
         if runs_code and strict_egress:
             continue

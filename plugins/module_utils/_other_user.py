@@ -85,7 +85,8 @@ def call_as(uid: int, gid: int, function: Callable[[], Answer], *, timeout_secon
     except ValueError:
         raise OtherUserError(f"a process of uid {uid} ended without an answer") from None
     if "error" in document:
-        raise OtherUserError(str(document["error"]))
+        # What it says may come from whoever owns the files, and it ends on a terminal.
+        raise OtherUserError("".join(each for each in str(document["error"]) if each.isprintable()))
     return cast("Answer", document["answer"])
 
 

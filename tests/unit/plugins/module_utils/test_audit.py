@@ -586,6 +586,17 @@ def test_no_secret_appears_anywhere(host: AuditedHost) -> None:
     assert "CANARY" not in json.dumps(_audit.as_return_values(report))
 
 
+def test_text_of_the_gateways_user_does_not_steer_a_terminal(host: AuditedHost) -> None:
+    host.session("\x1b[2Jgone", providerOverride="anthropic", modelOverride="\x1b]0;x\x07")
+    host.file(".openclaw/extensions/\x1b[31mred/index.js", "")
+    host.file(".openclaw/agents/\x1b[5m/agent/models.json", "no JSON")
+    report = host.audit()
+    assert len(report.findings) == 1
+    assert len(report.unknown) == 2
+    text = "".join(str(field) for each in (*report.findings, *report.unknown) for field in each)
+    assert "\x1b" not in text and "\x07" not in text
+
+
 def snapshot(root: Path) -> dict[str, tuple[int, int, str]]:
     def entries() -> Iterator[tuple[str, tuple[int, int, str]]]:
         for path in sorted(root.rglob("*")):

@@ -87,14 +87,6 @@ def test_text_that_steers_or_breaks_is_dropped(state, text):
     assert "no path" in _install_record.differences(record, path="/x", version="1", present=True)[0]
 
 
-def test_what_the_child_says_is_shown_harmlessly():
-    def fail() -> str:
-        raise RecordError("\x1b[31mred")
-
-    with pytest.raises(RecordError, match=r"^\[31mred$"):
-        _install_record._in_child(fail, os.geteuid(), os.getegid(), 5)
-
-
 def test_no_database_is_no_record_and_makes_none(state):
     assert read(state) == {}
     assert list((state / "state").iterdir()) == []

@@ -33,9 +33,9 @@ def test_the_work_is_done_as_the_user_and_nobody_may_look_into_it() -> None:
 
 def test_an_error_is_named_and_does_not_unwind_here() -> None:
     def work() -> None:
-        raise ValueError("wrong")
+        raise ValueError("\x1b[31mwrong")
 
-    with pytest.raises(_other_user.OtherUserError, match="ValueError: wrong"):
+    with pytest.raises(_other_user.OtherUserError, match=r"^ValueError: \[31mwrong$"):
         _other_user.call_as(*ME, work, timeout_seconds=20)
 
 
