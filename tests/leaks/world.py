@@ -291,19 +291,17 @@ class World:
 
     # The rollout
 
-    def audit(self) -> _audit.Report:
-        """The audit of the real host, as the role openclaw_provider asks for it."""
+    def audit(self, planned: _audit.Planned | None = None) -> _audit.Report:
+        """The audit of the real host: as it is, or as the role openclaw_provider asks for it before it writes."""
         account = _openclaw.Account("gateway", real_openclaw.UID, real_openclaw.UID, (), str(self.openclaw.home))
         subject = _audit.Subject(account, str(self.openclaw.config_path), str(self.openclaw.state), base_url=PROXY_URL)
-        return _audit.audit(subject, today=TODAY, remediate="all", planned=self._planned(), unit_directories=[])
-
-    def _planned(self) -> _audit.Planned:
-        return _audit.Planned(self.configurations["closed"], REPLACED)
+        return _audit.audit(subject, today=TODAY, remediate="all", planned=planned, unit_directories=[])
 
     def rolled_out(self) -> dict[str, Any]:
         """What the role would write now, with everything remediated."""
+        planned = _audit.Planned(self.configurations["closed"], REPLACED)
         before = json.loads(self.openclaw.config_path.read_text())
-        after: dict[str, Any] = _merge_patch.apply(self._planned().applied_to(before), self.audit().patch)
+        after: dict[str, Any] = _merge_patch.apply(planned.applied_to(before), self.audit(planned).patch)
         return after
 
     # Setting off
@@ -327,8 +325,12 @@ class World:
                 answer,
             )
             if time.monotonic() >= deadline or (expected and seen.of(leak)):
-                return seen
+                break
             time.sleep(0.2)
+        if isinstance(leak.trigger, Cron) and not seen.direct and not seen.proxy:
+            # The job's own record says whether it was refused or has not run at all.
+            seen.answer += str(self.openclaw.call("cron.runs", {"id": self._job(leak), "limit": 1}))
+        return seen
 
     def _trigger(self, leak: Leak, base: str) -> str:
         trigger = leak.trigger
