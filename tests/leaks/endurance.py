@@ -32,7 +32,7 @@ import kernel_rules  # noqa: E402
 import real_openclaw  # noqa: E402
 import simulators  # noqa: E402
 from leaks import BY_ID, PDF, SPAWN, Leak, Tool, Turn  # noqa: E402
-from world import GATEWAY_ENVIRONMENT, World, running_world  # noqa: E402
+from world import World, running_world  # noqa: E402
 
 PATIENCE = 20.0
 TRIGGERS: tuple[Turn | Tool, ...] = (
@@ -145,8 +145,7 @@ def main() -> int:
             guarded = run(world, proxy, options.seconds)
             print(json.dumps({"guard": True, **guarded}), flush=True)
             world.openclaw.stop_gateway()
-        world.openclaw.write_config(world.config("seed", BY_ID["agent-fallback"]))
-        world.openclaw.start_gateway(GATEWAY_ENVIRONMENT)
+        world.start(world.config("seed", BY_ID["agent-fallback"]))
         bare = run(world, proxy, options.control_seconds)
         print(json.dumps({"guard": False, **bare}), flush=True)
     is_closed = guarded["direct_requests"] == 0 and guarded["packets_let_through"] == 0

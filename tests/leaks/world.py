@@ -207,6 +207,12 @@ class World:
         patched: dict[str, Any] = _merge_patch.apply(self.bases[base], json.loads(text))
         return patched
 
+    def start(self, config: Mapping[str, Any]) -> None:
+        """Start the gateway with this configuration."""
+        self.openclaw.write_config(config)
+        self.openclaw.start_gateway(GATEWAY_ENVIRONMENT)
+        self._current = config
+
     def configure(self, config: Mapping[str, Any]) -> None:
         """Let the running gateway take this configuration."""
         if config != self._current:
@@ -445,8 +451,7 @@ def running_world(directory: Path, proxy: simulators.Proxy | None = None) -> Ite
         stack.callback(openclaw.remove)
         openclaw.write(openclaw.programs / "claude", CLAUDE_PROGRAM.format(authority=str(authority)), 0o755)
         world = World(openclaw, proxy, internet, configurations)
-        openclaw.write_config(world.bases["seed"])
-        openclaw.start_gateway(GATEWAY_ENVIRONMENT)
+        world.start(world.bases["seed"])
         # Files in a new state directory would make OpenClaw believe that it is being upgraded.
         workspace = openclaw.state / "workspace"
         openclaw.write(workspace / "planted.pdf", PDF)
