@@ -195,7 +195,6 @@ class World:
         self.configurations = configurations
         self._jobs: dict[str, str] = {}
         self._phase = "seed"
-        self._current: Any = None
         self._turns = 0
         self.patience = 180.0
 
@@ -211,13 +210,12 @@ class World:
         """Start the gateway with this configuration."""
         self.openclaw.write_config(config)
         self.openclaw.start_gateway(GATEWAY_ENVIRONMENT)
-        self._current = config
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Let the running gateway take this configuration."""
-        if config != self._current:
+        # The gateway takes what is in the file, whoever wrote it, and says nothing about a file that says the same.
+        if config != json.loads(self.openclaw.config_path.read_text()):
             self.openclaw.reconfigure(config)
-            self._current = config
 
     @contextlib.contextmanager
     def planted(self, base: str, leak: Leak) -> Iterator[None]:
@@ -233,7 +231,6 @@ class World:
             if leak.auth_profile:
                 removed = self.openclaw.run("models", "auth", "--agent", "main", "logout", "anthropic:manual", "--yes")
                 assert removed.returncode == 0, removed.stderr + removed.stdout
-                self._current = None
 
     def plant_state(self, leak: Leak) -> None:
         """What the leak needs beside the configuration; databases are written by OpenClaw itself."""
@@ -250,12 +247,8 @@ class World:
             self._store_key()
 
     def plant_configuration(self, base: str, leak: Leak) -> None:
-        """The configuration with the leak in it, taken by the gateway if that is what sets the leak off."""
-        if isinstance(leak.trigger, Infer):
-            self.openclaw.write_config(self.config(base, leak))
-            self._current = None
-        else:
-            self.configure(self.config(base, leak))
+        """The configuration with the leak in it, taken by the gateway."""
+        self.configure(self.config(base, leak))
 
     def _store_key(self) -> None:
         completed = subprocess.run(
@@ -269,8 +262,6 @@ class World:
             check=False,
         )
         assert completed.returncode == 0, completed.stderr + completed.stdout
-        # It writes into the configuration, too.
-        self._current = None
 
     def _job(self, leak: Leak) -> str:
         """The id of the leak's scheduled turn, which is made at the first call."""
