@@ -206,7 +206,8 @@ def audit(
         if egress is not None and egress.enforced is False:
             hits.append(_routes.Hit("kernel-rule", "nftables", _routes.BYPASS, reason))
         else:
-            unknown.append(Unknown("kernel-rule", "nftables", reason, _route_map.remedy_of("kernel-rule")))
+            remedy = "Run the audit as root; if that cannot tell either, run site.yml."
+            unknown.append(Unknown("kernel-rule", "nftables", reason, remedy))
     return _judge(
         hits,
         unknown,

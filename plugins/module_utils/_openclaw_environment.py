@@ -160,7 +160,7 @@ def processes(uid: int, proc: str = "/proc") -> tuple[list[Environment], list[tu
                 with Path(directory, "environ").open("rb") as stream:
                     content = stream.read(_MAXIMUM_BYTES).decode("utf-8", "replace")
             except PermissionError:
-                unreadable.append((f"{directory}/environ", "belongs to another user"))
+                unreadable.append((f"{directory}/environ", "is not shown to this user"))
                 continue
             variables = dict(each.partition("=")[::2] for each in content.split("\0") if "=" in each)
             names = frozenset(name for name, value in variables.items() if value)

@@ -5,6 +5,7 @@
 """Print what a state directory holds as JSON: of a database its logical content, of every other file its digest.
 
 Usage: state_snapshot.py DIRECTORY
+What is below tmp comes and goes with the gateway's own work, and does not count.
 The files beside a database (its log, its index) count by their names only: what is in them is the database's content.
 """
 
@@ -26,7 +27,8 @@ def content_of(path: Path) -> str:
         return "directory" if path.is_dir() else "other"
     if path.name.endswith(("-wal", "-shm")):
         return "beside a database"
-    if path.suffix == ".sqlite":
+    # A database without content is one of OpenClaw's locks.
+    if path.suffix == ".sqlite" and path.stat().st_size > 0:
         digest = hashlib.sha256()
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as connection:
             # Virtual tables need extensions that a plain reader does not have; their shadow tables hold their rows.
@@ -43,6 +45,8 @@ def main(root: str) -> None:
     """Print path -> content."""
     found = {}
     for path in sorted(Path(root).rglob("*")):
+        if path.relative_to(root).parts[0] == "tmp":
+            continue
         try:
             found[str(path.relative_to(root))] = content_of(path)
         except FileNotFoundError:
