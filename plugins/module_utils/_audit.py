@@ -38,6 +38,7 @@ CLAUDE_ONLY = "claude-only"
 ERROR = "error"
 
 _STATE_SECONDS = 60.0
+_RUNNING = "the running gateway's environment"
 
 _FORWARD_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"})
 # What these say depends on more than this host's configuration.
@@ -147,6 +148,8 @@ def parse_exceptions(given: Sequence[Mapping[str, Any]]) -> list[PolicyException
                 f"{where}: id is {identifier!r}, which no finding has; take the id from the audit's report,"
                 " for example other-provider"
             )
+        if set(str(identifier)) <= {"*", "?"} and not str(entry.get("path") or "").strip("*?"):
+            raise AuditError(f"{where}: id {identifier!r} without a path accepts everything; name what is accepted")
         if identifier == "exception-expired":
             raise AuditError(
                 f"{where}: id is 'exception-expired', which cannot be excepted; renew that exception instead"
@@ -195,12 +198,16 @@ def audit(
         return Report(None, [], [_unreadable(subject.config_path, "does not exist")], [], {}, [], "")
     value = planned.applied_to(snapshot.value or {}) if planned is not None else snapshot.value
     routes = _routes.Routes(value, provider=subject.provider, base_url=subject.base_url)
-    seen = _seen(subject, unknown)
-    environments = _environments(subject, seen, unknown, unit_directories, proc)
+    environments = _system_environments(subject, unknown, unit_directories, proc)
+    seen = _seen(subject, environments, unknown)
+    environments += _user_environments(subject, seen, unknown)
+    if not environments and not any(each.path == _RUNNING for each in unknown):
+        reason = f"no unit and no running process of {subject.account.name} was found"
+        unknown.append(_unreadable("the gateway's environment", reason))
     hits += _state_hits(subject, routes, seen)
     hits += _environment_hits(subject, routes, seen, environments)
     hits += routes.hits(credentials=_opens_more(routes, [*hits, *routes.hits()]))
-    hits += _restore_hits(subject, routes, seen, environments)
+    hits += _restore_hits(subject, routes, seen, environments, len(snapshot.text.encode("utf-8", "surrogatepass")))
     if egress_required and (egress is None or egress.enforced is not True):
         reason = egress.reason if egress is not None else "was not looked at"
         if egress is not None and egress.enforced is False:
@@ -222,8 +229,7 @@ def audit(
 
 
 def _unreadable(path: str, reason: str) -> Unknown:
-    path, reason = _redact.printable(_redact.scrub(path)), _redact.printable(reason)
-    return Unknown("unreadable", path, reason, "Run the audit as root, or mend what is named.")
+    return Unknown("unreadable", _harmless(path), _harmless(reason), "Run the audit as root, or mend what is named.")
 
 
 def nothing_there(user: str) -> Report:
@@ -231,12 +237,29 @@ def nothing_there(user: str) -> Report:
     return Report(None, [], [_unreadable(user, "does not exist yet")], [], {}, [], "")
 
 
-def _seen(subject: Subject, unknown: list[Unknown]) -> dict[str, Any]:
+def _system_environments(
+    subject: Subject, unknown: list[Unknown], unit_directories: Sequence[str], proc: str
+) -> list[_openclaw_environment.Environment]:
+    account = subject.account
+    units = _openclaw_environment.system_units(
+        account.name, account.uid, home=account.home, directories=unit_directories
+    )
+    running, hidden = _openclaw_environment.processes(account.uid, proc)
+    unknown += (_unreadable(path, reason) for path, reason in units.unreadable)
+    unknown += (_unreadable(_RUNNING, reason) for _path, reason in hidden[:1])
+    return [*units.environments, *(each._replace(where="the running gateway") for each in running)]
+
+
+def _seen(
+    subject: Subject, environments: Sequence[_openclaw_environment.Environment], unknown: list[Unknown]
+) -> dict[str, Any]:
+    account = subject.account
+    claude = sorted({each.public["CLAUDE_CONFIG_DIR"] for each in environments if "CLAUDE_CONFIG_DIR" in each.public})
+
     def look() -> dict[str, Any]:
-        return _openclaw_state.look_at(subject.state_dir, subject.account.home)
+        return _openclaw_state.look_at(subject.state_dir, account.home, claude)
 
     try:
-        account = subject.account
         seen = _other_user.call_as(account.uid, account.gid, look, timeout_seconds=_STATE_SECONDS)
     except (_other_user.OtherUserError, OSError) as error:
         unknown.append(_unreadable(subject.state_dir, str(error)))
@@ -245,32 +268,35 @@ def _seen(subject: Subject, unknown: list[Unknown]) -> dict[str, Any]:
     return seen
 
 
-def _environments(
-    subject: Subject,
-    seen: Mapping[str, Any],
-    unknown: list[Unknown],
-    unit_directories: Sequence[str],
-    proc: str,
+def _user_environments(
+    subject: Subject, seen: Mapping[str, Any], unknown: list[Unknown]
 ) -> list[_openclaw_environment.Environment]:
-    units = _openclaw_environment.system_units(subject.account.name, subject.account.uid, directories=unit_directories)
-    found = list(units.environments)
-    unknown += (_unreadable(path, reason) for path, reason in units.unreadable)
+    """The environments of the units of the user's own systemd, and what ``.env`` files bring into every one of them."""
+    found = []
     texts: Mapping[str, str] = seen.get("user_units", {})
-    for path in texts:
-        if path.endswith(".service"):
-            own = {each: text for each, text in texts.items() if each == path or each.startswith(f"{path}.d/")}
-            found.append(_openclaw_environment.of_unit(own, path, read=seen.get("environment_files", {})))
-            unknown += (
-                _unreadable(each, "is an EnvironmentFile of a unit of that user, and was not looked at")
-                for each in _openclaw_environment.environment_files(own.values())
-                if each not in seen.get("environment_files", {})
+    files: Mapping[str, Mapping[str, str]] = seen.get("environment_files", {})
+    names = {posixpath.basename(path) for path in texts if path.endswith(".service")}
+    # A drop-in may stand beside a unit that lies elsewhere.
+    names |= {
+        posixpath.basename(posixpath.dirname(path))[: -len(".d")]
+        for path in texts
+        if path.endswith(".conf") and posixpath.basename(posixpath.dirname(path)).startswith("openclaw")
+    }
+    for name in sorted(name for name in names if not name.endswith("-.service")):
+        directories = _openclaw_environment.drop_in_directories(name)
+        own = {path: text for path, text in texts.items() if posixpath.basename(path) == name}
+        for directory in directories:
+            own.update(
+                {path: text for path, text in texts.items() if posixpath.basename(posixpath.dirname(path)) == directory}
             )
-    running, hidden = _openclaw_environment.processes(subject.account.uid, proc)
-    found += (each._replace(where="the running gateway") for each in running)
-    unknown += (_unreadable("the running gateway's environment", reason) for _path, reason in hidden[:1])
-    if not found and not hidden:
-        reason = f"no unit and no running process of {subject.account.name} was found"
-        unknown.append(_unreadable("the gateway's environment", reason))
+        plain, others = _openclaw_environment.environment_files(own.values())
+        where = next(iter(own), name)
+        found.append(_openclaw_environment.of_unit(own, where, read=files, home=subject.account.home))
+        unknown += (
+            _unreadable(each, "is an EnvironmentFile of a unit of that user, and was not looked at")
+            for each in (*plain, *others)
+            if each not in files
+        )
     return found
 
 
@@ -301,10 +327,8 @@ def _state_hits(subject: Subject, routes: _routes.Routes, seen: Mapping[str, Any
                 where = f"{below(path)}#secret:{name}"
                 provider = _route_map.CREDENTIAL_VARIABLES[name]
                 yield from _credential(routes, "credential-secret-store", where, provider)
-        for identifier, enabled, kind, model, fallbacks in rows.get("cron", ()):
+        for identifier, kind, model, fallbacks in rows.get("cron", ()):
             where = f"{below(path)}#cron:{identifier}"
-            if not enabled:
-                continue
             if kind in ("command", "script"):
                 yield _routes.Hit("code-cron-command", where, _routes.UNKNOWN, "runs with a network of its own")
             for reference in (*([model] if model else []), *fallbacks):
@@ -313,9 +337,10 @@ def _state_hits(subject: Subject, routes: _routes.Routes, seen: Mapping[str, Any
                     yield _routes.Hit("cron-model", where, resolved, why)
     if subject.provider not in routes.providers:
         for path, providers in sorted(seen.get("model_files", {}).items()):
-            url = providers.get(subject.provider)
-            if url and not routes.is_proxy(url):
-                yield _routes.Hit("agent-models-file", below(path), *routes.resolve_endpoint(url))
+            for url in providers.get(subject.provider, ()):
+                if not routes.is_proxy(url):
+                    why = routes.resolve_endpoint(url)[1]
+                    yield _routes.Hit("agent-models-file", below(path), _routes.BYPASS, why)
     plugins = routes.config.get("plugins")
     plugins = plugins if isinstance(plugins, Mapping) else {}
     for name in seen.get("extensions", ()):
@@ -342,44 +367,60 @@ def _environment_hits(
     seen: Mapping[str, Any],
     environments: Sequence[_openclaw_environment.Environment],
 ) -> Iterator[_routes.Hit]:
-    for path, names in sorted(seen.get("environment_files", {}).items()):
-        for name in names:
+    files: Mapping[str, Mapping[str, str]] = seen.get("environment_files", {})
+    for path, variables in sorted(files.items()):
+        for name in variables:
             if name in _route_map.CREDENTIAL_VARIABLES:
                 provider = _route_map.CREDENTIAL_VARIABLES[name]
                 yield from _credential(routes, "credential-dotenv", f"{path}: {name}", provider)
     for environment in environments:
-        where = environment.where
         for name in sorted(environment.names):
             if name in _route_map.CREDENTIAL_VARIABLES:
                 provider = _route_map.CREDENTIAL_VARIABLES[name]
-                yield from _credential(routes, "credential-environment", f"{where}: {name}", provider)
-        if environment.public.get("OPENCLAW_LOAD_SHELL_ENV", "") not in ("", "0", "false"):
+                yield from _credential(routes, "credential-environment", f"{environment.where}: {name}", provider)
+        yield from _other_configuration(subject, environment)
+    dotenv = [
+        _openclaw_environment.Environment(path, frozenset(variables), {n: v for n, v in variables.items() if v})
+        for path, variables in sorted(files.items())
+    ]
+    host = _proxy_host(subject, routes)
+    for environment in (*environments, *dotenv):
+        if _routes.is_switched_on(environment.public.get("OPENCLAW_LOAD_SHELL_ENV", "")):
             yield _routes.Hit(
                 "credential-shell-environment",
-                f"{where}: OPENCLAW_LOAD_SHELL_ENV",
+                f"{environment.where}: OPENCLAW_LOAD_SHELL_ENV",
                 _routes.BYPASS,
                 "takes keys from the login shell",
             )
         forward = sorted(environment.names & _FORWARD_PROXIES)
         # Node prefers the lower-case name.
         direct = environment.public.get("no_proxy") or environment.public.get("NO_PROXY") or ""
-        host = _proxy_host(subject, routes)
         if forward and not _openclaw_environment.is_direct(host, direct):
             yield _routes.Hit(
                 "forward-proxy-environment",
-                f"{where}: {forward[0]}",
+                f"{environment.where}: {forward[0]}",
                 _routes.UNKNOWN,
                 f"NO_PROXY does not name {_routes.named(host)}",
             )
-        wanted = (
-            ("OPENCLAW_CONFIG_PATH", subject.config_path),
-            ("OPENCLAW_STATE_DIR", subject.state_dir),
-        )
-        for name, expected in wanted:
-            found = environment.public.get(name)
-            if found and os.path.normpath(found) != os.path.normpath(expected):
-                detail = f"is {_routes.named(found)}, and {expected} was looked at"
-                yield _routes.Hit("other-configuration", f"{where}: {name}", _routes.UNKNOWN, detail)
+
+
+def _other_configuration(subject: Subject, environment: _openclaw_environment.Environment) -> Iterator[_routes.Hit]:
+    """Whether the gateway looks elsewhere: its configuration, its state, its home, in the order that OpenClaw has."""
+    public = environment.public
+    state, named_by = public.get("OPENCLAW_STATE_DIR"), "OPENCLAW_STATE_DIR"
+    for name in ("OPENCLAW_HOME", "HOME"):
+        if not state and public.get(name):
+            state, named_by = posixpath.join(public[name], ".openclaw"), name
+    configuration = public.get("OPENCLAW_CONFIG_PATH")
+    if not configuration and state:
+        configuration = posixpath.join(state, "openclaw.json")
+    else:
+        named_by = "OPENCLAW_CONFIG_PATH" if configuration else named_by
+    for found, expected in ((configuration, subject.config_path), (state, subject.state_dir)):
+        if found and os.path.realpath(found) != os.path.realpath(expected):
+            detail = f"leads to {_routes.named(found)}, and {expected} was looked at"
+            yield _routes.Hit("other-configuration", f"{environment.where}: {named_by}", _routes.UNKNOWN, detail)
+            return
 
 
 def _proxy_host(subject: Subject, routes: _routes.Routes) -> str:
@@ -406,23 +447,39 @@ def _restore_hits(
     routes: _routes.Routes,
     seen: Mapping[str, Any],
     environments: Sequence[_openclaw_environment.Environment],
+    size: int,
 ) -> Iterator[_routes.Hit]:
     copy = f"{posixpath.basename(subject.config_path)}.bak"
-    if "meta" in routes.config or copy not in seen.get("older_copies", ()):
+    if copy not in seen.get("older_copies", ()):
         return
     if environments and all(each.public.get("OPENCLAW_CONFIG_READONLY") == "1" for each in environments):
         return
     path = f"{subject.config_path}.bak"
     try:
-        older = _config_edit.read(_config_edit.ConfigFile(path, allow_hard_link=True)).value
+        snapshot = _config_edit.read(_config_edit.ConfigFile(path, allow_hard_link=True))
     except (_config_edit.ConfigEditError, OSError):
         # OpenClaw cannot restore what cannot be read.
         return
-    for hit in _routes.Routes(older, provider=subject.provider, base_url=subject.base_url).hits():
-        if hit.resolves_to == _routes.BYPASS:
-            detail = f"has no meta, and {copy} says {hit.path} leads around the proxy"
+    older = snapshot.value if isinstance(snapshot.value, Mapping) else {}
+    lost = _lost(older, routes.config, len(snapshot.text.encode("utf-8", "surrogatepass")), size)
+    for hit in _routes.Routes(older, provider=subject.provider, base_url=subject.base_url).hits() if lost else ():
+        if hit.resolves_to in (_routes.BYPASS, _routes.UNKNOWN) and not _is_code(hit.id):
+            detail = f"{lost}, and {copy} says {hit.path} leads around the proxy"
             yield _routes.Hit("configuration-restore", subject.config_path, _routes.BYPASS, detail)
             return
+
+
+def _lost(older: Mapping[str, Any], config: Mapping[str, Any], older_size: int, size: int) -> str:
+    """What OpenClaw 2026.9.6 takes for damage, and puts the older copy back for; empty when it sees none."""
+    if "meta" not in config:
+        return "has no meta"
+    older_gateway, gateway = older.get("gateway"), config.get("gateway")
+    had_mode = isinstance(older_gateway, Mapping) and older_gateway.get("mode")
+    if had_mode and not (isinstance(gateway, Mapping) and gateway.get("mode")):
+        return "has no gateway.mode"
+    if older_size >= 512 and size * 2 < older_size:
+        return "has less than half of the size"
+    return ""
 
 
 def _judge(
@@ -445,16 +502,17 @@ def _judge(
 
     def accept(identifier: str, path: str, resolved: str) -> bool:
         for each in valid:
-            if fnmatchcase(identifier, each.id) and fnmatchcase(path, each.path):
+            # A path has brackets of its own.
+            if fnmatchcase(identifier, each.id) and fnmatchcase(path, each.path.replace("[", "[[]")):
                 accepted.append(Accepted(identifier, path, resolved, each.reason, each.expires.isoformat()))
                 return True
         return False
 
     # Names of sessions, plugins and models are the gateway user's text, and end on a terminal.
-    shown = [hit._replace(path=_redact.printable(hit.path), detail=_redact.printable(hit.detail)) for hit in hits]
+    shown = [hit._replace(path=_harmless(hit.path), detail=_harmless(hit.detail)) for hit in hits]
     for hit in {hit[:4]: hit for hit in shown}.values():
         runs_code = hit.id in _UNCERTAIN or _is_code(hit.id)
-        if runs_code and strict_egress:
+        if runs_code and strict_egress and _route_map.STRICT_EGRESS in _route_map.BY_ID[hit.id].expectations:
             continue
         if hit.resolves_to == _routes.OTHER and policy == CLAUDE_ONLY:
             continue
@@ -490,6 +548,10 @@ def _judge(
     patch, withheld = remediation_patch(routes.config, wanted)
     compliant = False if findings else None if uncertain else True
     return Report(compliant, findings, list(dict.fromkeys(uncertain)), accepted, patch, withheld, digest)
+
+
+def _harmless(text: str) -> str:
+    return _redact.printable(_redact.scrub(text))
 
 
 def _is_code(identifier: str) -> bool:

@@ -12,28 +12,18 @@ Names are read, and values of none but the few in ``PUBLIC_NAMES``, which hold n
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _openclaw_state
 
-PUBLIC_NAMES = frozenset(
-    {
-        "CLAUDE_CONFIG_DIR",
-        "HOME",
-        "NO_PROXY",
-        "OPENCLAW_CONFIG_PATH",
-        "OPENCLAW_CONFIG_READONLY",
-        "OPENCLAW_HOME",
-        "OPENCLAW_LOAD_SHELL_ENV",
-        "OPENCLAW_STATE_DIR",
-        "no_proxy",
-    }
-)
+PUBLIC_NAMES = _openclaw_state.PUBLIC_NAMES
 SYSTEM_UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
 _MAXIMUM_BYTES = 1024 * 1024
 
@@ -53,46 +43,67 @@ def _split(value: str) -> list[str]:
         return value.split()
 
 
-def of_unit(texts: Mapping[str, str], where: str, *, read: Mapping[str, Iterable[str]]) -> Environment:
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    """The assignments of a unit file, as systemd.syntax(7) has them."""
+    # A comment does not end a line that is continued.
+    kept = [line for line in text.splitlines() if not line.lstrip().startswith(("#", ";"))]
+    for line in re.sub(r"\\\n\s*", " ", "\n".join(kept)).splitlines():
+        key, separator, value = line.partition("=")
+        if separator:
+            yield key.strip(), value.strip()
+
+
+def of_unit(texts: Mapping[str, str], where: str, *, read: Mapping[str, Iterable[str]], home: str = "") -> Environment:
     """The environment that a unit and its drop-ins give, in the order of ``texts`` (path -> text).
 
-    ``read``: path of an ``EnvironmentFile=`` -> the names in it. See systemd.exec(5).
+    ``read``: path of an ``EnvironmentFile=`` -> the names in it. ``home``: what ``%h`` stands for. See systemd.exec(5).
     """
     variables: dict[str, str] = {}
     from_files: set[str] = set()
+    passed: set[str] = set()
     unset: set[str] = set()
     for text in texts.values():
-        for line in re.sub(r"\\\n\s*", " ", text).splitlines():
-            key, separator, value = line.strip().partition("=")
-            if not separator or key.startswith(("#", ";")):
-                continue
-            value = value.strip()
+        for key, value in _lines(text):
             if key == "Environment":
                 if not value:
                     variables.clear()
                 for assignment in _split(value):
                     name, _equals, content = assignment.partition("=")
-                    variables[name] = content
+                    variables[name] = content.replace("%h", home) if home else content
             elif key == "EnvironmentFile":
                 if not value:
                     from_files.clear()
                 from_files |= set(read.get(value.lstrip("-"), ()))
+            elif key == "PassEnvironment":
+                passed = passed | set(value.split()) if value else set()
             elif key == "UnsetEnvironment":
                 if not value:
                     unset.clear()
-                unset |= {each.partition("=")[0] for each in _split(value)}
-    names = {name for name, content in variables.items() if content} | from_files
+                # With a value it takes away that very assignment, and not another one of the name.
+                unset |= {each for each in _split(value) if "=" not in each}
+    names = {name for name, content in variables.items() if content} | from_files | passed
     public = {name: content for name, content in variables.items() if name in PUBLIC_NAMES and name not in unset}
     return Environment(where, frozenset(names - unset), public)
 
 
-def environment_files(texts: Iterable[str]) -> list[str]:
-    """The paths that the ``EnvironmentFile=`` lines of units name; patterns and specifiers are left out."""
-    found = []
+def environment_files(texts: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The paths that the ``EnvironmentFile=`` lines of units name, and the patterns and specifiers among them."""
+    plain: list[str] = []
+    others: list[str] = []
     for text in texts:
-        for match in re.finditer(r"^\s*EnvironmentFile\s*=\s*-?(/[^\s%*?\[]+)\s*$", text, re.MULTILINE):
-            found.append(match.group(1))
-    return found
+        for key, value in _lines(text):
+            path = value.lstrip("-")
+            if key == "EnvironmentFile" and path:
+                (others if re.search(r"[%*?\[]", path) or not path.startswith("/") else plain).append(path)
+    return plain, others
+
+
+def drop_in_directories(unit: str) -> list[str]:
+    """The names of the directories whose drop-ins a unit has, the general ones first; see systemd.unit(5)."""
+    stem = unit[: -len(".service")]
+    parts = stem.split("-")
+    prefixes = ["-".join(parts[:count]) + "-" for count in range(1, len(parts))]
+    return ["service.d", *(f"{prefix}.service.d" for prefix in prefixes), f"{unit}.d"]
 
 
 class SystemUnits(NamedTuple):
@@ -104,16 +115,31 @@ class SystemUnits(NamedTuple):
 
 def _read(path: Path, unreadable: list[tuple[str, str]]) -> str:
     try:
-        with path.open("rb") as stream:
-            return stream.read(_MAXIMUM_BYTES).decode("utf-8", "replace")
+        # An EnvironmentFile may lie in a directory of the gateway's user: no link, and no FIFO that never ends.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return ""
     except OSError as error:
         unreadable.append((str(path), error.strerror or "cannot be read"))
         return ""
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            unreadable.append((str(path), "is no regular file"))
+            return ""
+        content = stream.read(_MAXIMUM_BYTES + 1)
+    if len(content) > _MAXIMUM_BYTES:
+        unreadable.append((str(path), "is larger than a megabyte"))
+    return content.decode("utf-8", "replace")
 
 
-def system_units(user: str, uid: int, *, directories: Iterable[str] = SYSTEM_UNIT_DIRECTORIES) -> SystemUnits:
+def _unit_text(path: Path, unreadable: list[tuple[str, str]]) -> str:
+    # What root alone can write may be a link, as systemctl link and enable make it.
+    return _read(path.resolve(), unreadable) if path.is_symlink() else _read(path, unreadable)
+
+
+def system_units(
+    user: str, uid: int, *, home: str = "", directories: Iterable[str] = SYSTEM_UNIT_DIRECTORIES
+) -> SystemUnits:
     """Look at the units in ``directories`` that run an OpenClaw gateway as ``user``."""
     environments = []
     unreadable: list[tuple[str, str]] = []
@@ -123,22 +149,28 @@ def system_units(user: str, uid: int, *, directories: Iterable[str] = SYSTEM_UNI
         for unit in sorted(root.glob("*.service")) if root.is_dir() else ():
             if unit.name in seen:
                 continue
-            text = _read(unit, unreadable)
-            if "openclaw" not in text or not re.search(r"^\s*ExecStart\s*=.*\bgateway\b", text, re.MULTILINE):
+            text = _unit_text(unit, unreadable)
+            assigned = list(_lines(text))
+            starts = any(key == "ExecStart" and "gateway" in value.split() for key, value in assigned)
+            if "openclaw" not in text or not starts:
                 continue
-            runs_as = re.findall(r"^\s*User\s*=\s*(\S+)\s*$", text, re.MULTILINE)
+            runs_as = [value for key, value in assigned if key == "User" and value]
             if (runs_as or ["root"])[-1] not in (user, str(uid)):
                 continue
             seen.add(unit.name)
             texts = {str(unit): text}
-            for each in roots:
-                for drop_in in sorted((each / f"{unit.name}.d").glob("*.conf")):
-                    texts[str(drop_in)] = _read(drop_in, unreadable)
-            files = {
-                path: _openclaw_state.assigned_names(_read(Path(path), unreadable))
-                for path in environment_files(texts.values())
-            }
-            environments.append(of_unit(texts, str(unit), read=files))
+            for name in drop_in_directories(unit.name):
+                # One of the same name counts where it comes first, and they are read in the order of their names.
+                drop_ins: dict[str, Path] = {}
+                for each in roots:
+                    for drop_in in (each / name).glob("*.conf"):
+                        drop_ins.setdefault(drop_in.name, drop_in)
+                for _name, drop_in in sorted(drop_ins.items()):
+                    texts[str(drop_in)] = _unit_text(drop_in, unreadable)
+            plain, others = environment_files(texts.values())
+            unreadable += ((path, "is a pattern of an EnvironmentFile, and was not looked at") for path in others)
+            files = {path: _openclaw_state.assignments(_read(Path(path), unreadable)) for path in plain}
+            environments.append(of_unit(texts, str(unit), read=files, home=home))
     return SystemUnits(tuple(environments), tuple(unreadable))
 
 
@@ -154,7 +186,9 @@ def processes(uid: int, proc: str = "/proc") -> tuple[list[Environment], list[tu
                 continue
             with Path(directory, "cmdline").open("rb") as stream:
                 command = stream.read(65536)
-            if b"openclaw" not in command:
+            words = command.decode("utf-8", "replace").replace("\0", " ").split()
+            is_gateway = "gateway" in words[1:] and any("openclaw" in word for word in words)
+            if not is_gateway and not (words and posixpath.basename(words[0]) == "openclaw-gateway"):
                 continue
             try:
                 with Path(directory, "environ").open("rb") as stream:
@@ -172,7 +206,8 @@ def processes(uid: int, proc: str = "/proc") -> tuple[list[Environment], list[tu
 def is_direct(host: str, no_proxy: str) -> bool:
     """Whether a NO_PROXY list keeps requests to a host away from the forward proxy."""
     for entry in re.split(r"[\s,]+", no_proxy.strip().lower()):
-        name = entry.strip("[]").partition(":")[0] if entry.count(":") == 1 else entry.strip("[]")
+        # One with a port counts for that port alone, and which one the proxy has may change.
+        name = entry.strip("[]")
         if name in ("*", host) or (name and host.endswith("." + name.lstrip("."))):
             return True
     return False

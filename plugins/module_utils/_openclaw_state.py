@@ -24,30 +24,52 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
 MAXIMUM_COPY_BYTES = 1024 * 1024 * 1024
 _MAXIMUM_TEXT_BYTES = 1024 * 1024
-_MAXIMUM_ROWS = 1000
-_ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)$", re.MULTILINE)
+_MAXIMUM_ROWS = 10_000
+# As the npm package dotenv 17 reads it, with which OpenClaw does: a colon will do, and white space includes line ends.
+_ASSIGNMENT = re.compile(
+    r"^\s*(?:export\s+)?([\w.-]+)(?:\s*=\s*?|:\s+?)"
+    r"(\s*'(?:\\'|[^'])*'|\s*\"(?:\\\"|[^\"])*\"|\s*`(?:\\`|[^`])*`|[^#\r\n]+)?\s*(?:#.*)?$",
+    re.MULTILINE,
+)
+
+
+# Variables whose values hold no secret and decide about routes.
+PUBLIC_NAMES = frozenset(
+    {
+        "CLAUDE_CONFIG_DIR",
+        "HOME",
+        "NO_PROXY",
+        "OPENCLAW_CONFIG_PATH",
+        "OPENCLAW_CONFIG_READONLY",
+        "OPENCLAW_HOME",
+        "OPENCLAW_LOAD_SHELL_ENV",
+        "OPENCLAW_STATE_DIR",
+        "no_proxy",
+    }
+)
 
 
 class StateUnreadableError(Exception):
     """The state could not be looked at; the text says why."""
 
 
-def look_at(state_dir: str, home: str) -> dict[str, Any]:
+def look_at(state_dir: str, home: str, claude_directories: Sequence[str] = ()) -> dict[str, Any]:
     """Everything below a state directory and a home directory that decides about routes, as the calling user sees it.
 
-    Returns ``databases`` (path -> rows, see below), ``environment_files`` (path -> names that have a value),
-    ``model_files`` (path -> provider -> base URL), ``claude_login`` (paths that exist), ``extensions`` (ids),
+    Returns ``databases`` (path -> rows, see below), ``environment_files`` (path -> name -> value, empty unless the name
+    is one of PUBLIC_NAMES),
+    ``model_files`` (path -> provider -> base URLs), ``claude_login`` (paths that exist), ``extensions`` (ids),
     ``older_copies`` (names beside the configuration), ``user_units`` (path -> text) and ``unreadable`` (path ->
     reason). No secret is in it: of a credential its provider, of a variable its name.
 
     Rows of a database: ``sessions`` [id, provider, model], ``auth_profiles`` [profile index, provider], ``cron``
-    [id, enabled, kind, model, fallbacks], ``secrets`` [name].
+    [id, kind, model, fallbacks] of the jobs that are on, ``secrets`` [name].
     """
     seen: dict[str, Any] = {
         "databases": {},
@@ -68,10 +90,14 @@ def look_at(state_dir: str, home: str) -> dict[str, Any]:
     ):
         text = _text(path, seen)
         if text is not None:
-            seen["environment_files"][path] = assigned_names(text)
+            found = assignments(text)
+            seen["environment_files"][path] = {
+                name: value if name in PUBLIC_NAMES else "" for name, value in sorted(found.items())
+            }
     for path in (
         os.path.join(home, ".claude", ".credentials.json"),
         os.path.join(home, ".config", "claude", ".credentials.json"),
+        *(os.path.join(each, ".credentials.json") for each in claude_directories if each.startswith("/")),
     ):
         # Whether there is one, and never what is in it.
         if _exists(path, seen):
@@ -84,27 +110,33 @@ def look_at(state_dir: str, home: str) -> dict[str, Any]:
         for each in _names_in(state_dir, "", seen)
         if ".json.clobbered." in each or each.endswith(".json.bak")
     )
-    units = os.path.join(home, ".config", "systemd", "user")
-    for path in _names_in(units, "", seen):
+    for path in (
+        *_names_in(os.path.join(home, ".local", "share", "systemd", "user"), "", seen),
+        *_names_in(os.path.join(home, ".config", "systemd", "user"), "", seen),
+    ):
         name = os.path.basename(path)
-        if "openclaw" not in name:
+        if "openclaw" not in name and name != "service.d":
             continue
         if name.endswith(".service"):
             seen["user_units"][path] = _text(path, seen) or ""
-        elif name.endswith(".service.d"):
+        elif name.endswith((".service.d", "-.service.d")) or name == "service.d":
             for each in _names_in(path, ".conf", seen):
                 seen["user_units"][each] = _text(each, seen) or ""
     return seen
 
 
-def assigned_names(text: str) -> list[str]:
-    """The names that a file of assignments gives a value to, sorted."""
-    names = set()
-    for match in _ASSIGNMENT.finditer(text):
-        value = match.group(2).strip()
-        if value and value not in ('""', "''") and not value.startswith("#"):
-            names.add(match.group(1))
-    return sorted(names)
+def assignments(text: str) -> dict[str, str]:
+    """What a file of assignments gives a value to, as dotenv reads it."""
+    found = {}
+    text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    # Blank lines say nothing, and many of them would take the expression long.
+    for match in _ASSIGNMENT.finditer(re.sub(r"\n[ \t\n]*\n", "\n", text)):
+        value = (match.group(2) or "").strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"`":
+            value = value[1:-1]
+        if value:
+            found[match.group(1)] = value
+    return found
 
 
 def _names_in(directory: str, ending: str, seen: dict[str, Any]) -> list[str]:
@@ -170,7 +202,7 @@ def _look_at_databases(state_dir: str, seen: dict[str, Any]) -> None:
                 seen["databases"][path] = rows_of(connection)
         except StateUnreadableError as error:
             seen["unreadable"][path] = str(error)
-        except (OSError, sqlite3.Error, ValueError) as error:
+        except (OSError, sqlite3.Error, ValueError, TypeError, AttributeError, RecursionError) as error:
             seen["unreadable"][path] = f"cannot be read as OpenClaw's database ({type(error).__name__})"
     legacy_store = _json(os.path.join(state_dir, "credentials", "oauth.json"), seen)
     if isinstance(legacy_store, dict):
@@ -182,9 +214,13 @@ def _look_at_agent_files(directory: str, seen: dict[str, Any]) -> None:
     models = _json(os.path.join(directory, "models.json"), seen)
     if isinstance(models, dict) and isinstance(models.get("providers"), dict):
         seen["model_files"][os.path.join(directory, "models.json")] = {
-            str(name): str(definition.get("baseUrl") or "")
+            str(name): [
+                str(each["baseUrl"])
+                for each in (definition, *(definition.get("models") or ()))
+                if isinstance(each, dict) and each.get("baseUrl")
+            ]
             for name, definition in models["providers"].items()
-            if isinstance(definition, dict)
+            if isinstance(definition, dict) and isinstance(definition.get("models") or [], list)
         }
     for name in ("auth-profiles.json", "auth.json"):
         store = _json(os.path.join(directory, name), seen)
@@ -257,14 +293,21 @@ def _shared_rows(connection: sqlite3.Connection) -> dict[str, Any]:
         for (text,) in connection.execute(query):
             rows["auth_profiles"] += _profiles(json.loads(text))
     if "cron_jobs" in tables:
-        for identifier, enabled, kind, text in connection.execute(
-            f"SELECT job_id, enabled, payload_kind, job_json FROM cron_jobs LIMIT {_MAXIMUM_ROWS}"  # noqa: S608 - a constant
+        for identifier, kind, text in connection.execute(
+            "SELECT job_id, payload_kind, job_json FROM cron_jobs WHERE enabled != 0"
         ):
-            rows["cron"].append(_cron_job(identifier, enabled, kind, json.loads(text)))
+            _append(rows["cron"], _cron_job(identifier, kind, json.loads(text)))
     if "secret_store_entries" in tables:
         for (name,) in connection.execute("SELECT DISTINCT name FROM secret_store_entries WHERE deleted_at_ms IS NULL"):
             rows["secrets"].append(str(name))
     return rows
+
+
+def _append(rows: list[Any], row: Any) -> None:
+    if len(rows) >= _MAXIMUM_ROWS:
+        # Whoever owns the database could hide one row behind many.
+        raise StateUnreadableError(f"has more than {_MAXIMUM_ROWS} conversations or jobs with a model of their own")
+    rows.append(row)
 
 
 def _agent_rows(connection: sqlite3.Connection) -> dict[str, Any]:
@@ -278,9 +321,10 @@ def _agent_rows(connection: sqlite3.Connection) -> dict[str, Any]:
             "SELECT current_session_id, entry_json FROM session_nodes WHERE entry_json LIKE '%Override\"%'"
             " OR entry_json LIKE '%Harness%' OR entry_json LIKE '%Runtime%'"
         ):
-            row = _session({"sessionId": identifier, **json.loads(text)})
-            if row is not None and len(rows["sessions"]) < _MAXIMUM_ROWS:
-                rows["sessions"].append(row)
+            entry = json.loads(text)
+            row = _session({"sessionId": identifier, **entry}) if isinstance(entry, dict) else None
+            if row is not None:
+                _append(rows["sessions"], row)
     return rows
 
 
@@ -301,13 +345,12 @@ def _profiles(store: Any) -> list[list[Any]]:
     return found
 
 
-def _cron_job(identifier: Any, enabled: Any, kind: Any, job: Any) -> list[Any]:
+def _cron_job(identifier: Any, kind: Any, job: Any) -> list[Any]:
     payload = job.get("payload") if isinstance(job, dict) else None
     payload = payload if isinstance(payload, dict) else {}
     fallbacks = payload.get("fallbacks")
     return [
         str(identifier),
-        bool(enabled),
         str(payload.get("kind") or kind),
         str(payload.get("model") or ""),
         [str(each) for each in fallbacks] if isinstance(fallbacks, list) else [],

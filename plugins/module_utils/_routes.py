@@ -46,6 +46,7 @@ PROXY = "proxy"
 OTHER = "other"
 BYPASS = "bypass"
 UNKNOWN = "unknown"
+_WORST = (PROXY, OTHER, UNKNOWN, BYPASS)
 
 _CLAUDE = re.compile(r"claude|anthropic", re.IGNORECASE)
 _OTHER_MODEL = re.compile(
@@ -54,9 +55,25 @@ _OTHER_MODEL = re.compile(
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(r"\$\{[A-Z_][A-Z0-9_]*\}")
-_MODEL_KEY = re.compile(r"model", re.IGNORECASE)
+# model, models, modelId, defaultModel, fallbackModels, modelFallback, and not modelCacheDir or modelPolicy.
+_MODEL_KEY = re.compile(
+    r"^models?$|^model_?(?:id|name|ref|fallbacks?)$|(?:[a-z_-]Models?|_models?)$|^(?:vision|default)_?model$"
+)
 _PROVIDER_KEY = re.compile(r"provider$", re.IGNORECASE)
+_ADDRESS_KEY = re.compile(r"(?:base_?url|endpoint|url)$", re.IGNORECASE)
+_CLAUDE_AMONG_OTHERS = "which serves Claude among others"
 _DIRECT_HOSTS = ("anthropic.com", "claude.ai", "claude.com")
+_OTHER_HOSTS = (
+    "deepgram.com",
+    "deepseek.com",
+    "elevenlabs.io",
+    "generativelanguage.googleapis.com",
+    "groq.com",
+    "mistral.ai",
+    "openai.com",
+    "voyageai.com",
+    "x.ai",
+)
 _RESELLER_HOSTS = ("openrouter.ai", "amazonaws.com", "githubcopilot.com", "googleapis.com", "azure.com")
 _CREDENTIAL_NAME = re.compile(r"\$\{(ANTHROPIC_[A-Z_]*|CLAUDE_[A-Z_]*)\}")
 _DIRECT_KEY = re.compile(r"\bsk-ant-[A-Za-z0-9_-]+")
@@ -133,7 +150,8 @@ class Address(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        if self.host == "localhost" or self.host.endswith(".localhost"):
+        # Other names below .localhost are what a name server makes of them.
+        if self.host == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -142,17 +160,21 @@ class Address(NamedTuple):
 
 
 def address_of(url: Any) -> Address | None:
-    """Host and port of an http or https address; None when it is none."""
-    if not isinstance(url, str):
+    """Host and port of an http or https address; None when it is none, or when parsers may differ about it.
+
+    Node reads addresses by the URL standard of the WHATWG, which takes a backslash for a slash and drops white space.
+    """
+    if not isinstance(url, str) or not url.isprintable() or any(each in url for each in "\\@${} "):
         return None
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return None
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
         return None
-    return Address(parts.hostname.lower(), port or (443 if parts.scheme in ("https", "wss") else 80))
+    default = 443 if parts.scheme in ("https", "wss") else 80
+    return Address(parts.hostname.lower().rstrip("."), port or default)
 
 
 def _is_below(host: str, domains: tuple[str, ...]) -> bool:
@@ -238,8 +260,12 @@ class Routes:
             if self.is_proxy(definition["baseUrl"]):
                 return PROXY, f"{whole} has the proxy's address"
             address = address_of(definition["baseUrl"])
-            if address is not None and _is_below(address.host, _DIRECT_HOSTS):
+            if address is None:
+                return UNKNOWN, f"{whole} has an address of which nobody can tell where it leads"
+            if _is_below(address.host, _DIRECT_HOSTS):
                 return BYPASS, f"{whole} goes to {address.host}"
+            if _is_below(address.host, _RESELLER_HOSTS) and not _OTHER_MODEL.search(model):
+                return UNKNOWN, f"{whole} goes to {address.host}, which serves Claude among others"
         if name in CLAUDE_PROVIDERS:
             return BYPASS, f"{whole} is Anthropic's own"
         if _CLAUDE.search(model):
@@ -263,9 +289,11 @@ class Routes:
             return UNKNOWN, "is no address"
         if _is_below(address.host, _DIRECT_HOSTS):
             return BYPASS, f"goes to {address.host}"
+        if _is_below(address.host, _OTHER_HOSTS):
+            return OTHER, f"goes to {address.host}"
         if _is_below(address.host, _RESELLER_HOSTS):
-            return UNKNOWN, f"goes to {address.host}, which serves Claude among others"
-        return OTHER, f"goes to {named(address.host)}"
+            return UNKNOWN, f"goes to {address.host}, {_CLAUDE_AMONG_OTHERS}"
+        return UNKNOWN, f"goes to {named(address.host)}"
 
     # The walk
 
@@ -295,6 +323,8 @@ class Routes:
                     for path, value in matches(pattern, self.config):
                         if value in route.values:
                             yield self._hit(route, path, BYPASS, "is switched on")
+                        elif _is_variable(value):
+                            yield self._hit(route, path, UNKNOWN, "takes its value from the environment")
                 elif route.kind == CODE:
                     for path, value in matches(pattern, self.config):
                         if value not in (None, "", [], {}) and not _is_switched_off(value):
@@ -353,9 +383,12 @@ class Routes:
             if resolved != PROXY:
                 wrong.append(Hit(f"{route.id}-fallbacks", shown((*path, "fallbacks", index)), resolved, why))
         kept = [each for each in _list(fallbacks) if self.resolve(each)[0] == PROXY]
-        edits = (Edit((*path, "fallbacks"), kept),)
+        closing: tuple[Edit, ...] = (Edit((*path, "fallbacks"), kept),)
+        if not primary and not kept and route.remediation == PIN and self.default_model:
+            # OpenClaw takes an object that names nothing for one that is not there.
+            closing += (Edit((*path, "primary"), self.default_model),)
         for hit in wrong:
-            yield hit._replace(edits=edits, by_default=True)
+            yield hit._replace(edits=closing, by_default=True)
 
     def _primary_edits(self, route: Route, path: Path) -> tuple[Edit, ...]:
         if route.remediation == PIN:
@@ -444,15 +477,15 @@ class Routes:
                 yield Hit(
                     "provider-base-url",
                     shown((*base, "baseUrl")),
-                    self.resolve_endpoint(definition.get("baseUrl"))[0] if found else UNKNOWN,
+                    # Whoever is there gets Claude's requests.
+                    BYPASS,
                     f"leads to {named(found.host)} port {found.port}, not to {where}" if found else f"is not {where}",
                 )
             for index, model in enumerate(_list(definition.get("models"))):
                 path = (*base, "models", index, "baseUrl")
                 own = _object(model).get("baseUrl")
                 if own is not None and not self.is_proxy(own):
-                    resolved, why = self.resolve_endpoint(own)
-                    yield self._hit(BY_ID["model-base-url"], path, resolved, why)
+                    yield self._hit(BY_ID["model-base-url"], path, BYPASS, self.resolve_endpoint(own)[1])
             request = _object(definition.get("request"))
             proxy = _object(request.get("proxy"))
             if proxy:
@@ -503,9 +536,8 @@ class Routes:
             if resolved == PROXY:
                 for index, own in own_addresses:
                     if not self.is_proxy(own):
-                        resolved, why = self.resolve_endpoint(own)
                         path = ("models", "providers", name, "models", index, "baseUrl")
-                        yield self._hit(BY_ID["model-base-url"], path, resolved, why)
+                        yield self._hit(BY_ID["model-base-url"], path, BYPASS, self.resolve_endpoint(own)[1])
                 continue
             identifiers = [str(_object(model).get("id", "")) for model in _list(definition.get("models"))]
             if resolved != BYPASS and any(_CLAUDE.search(each) for each in identifiers):
@@ -525,14 +557,17 @@ class Routes:
                 else:
                     yield Hit("code-media-command", shown(path), UNKNOWN, "runs with a network of its own")
                 continue
+            ways = []
             if definition.get("baseUrl"):
-                resolved, why = self.resolve_endpoint(definition["baseUrl"])
-            elif definition.get("provider"):
-                resolved, why = self.resolve_provider(str(definition["provider"]), str(definition.get("model") or ""))
+                ways.append(self.resolve_endpoint(definition["baseUrl"]))
+            if definition.get("provider"):
+                ways.append(self.resolve_provider(str(definition["provider"]), str(definition.get("model") or "")))
             elif definition.get("model"):
-                resolved, why = self.resolve(definition["model"])
-            else:
+                ways.append(self.resolve(definition["model"]))
+            if not ways:
                 continue
+            # The address has the last word for a provider, but not for what it names.
+            resolved, why = ways[0] if ways[0][0] == PROXY else max(ways, key=lambda way: _WORST.index(way[0]))
             if resolved != PROXY:
                 yield self._hit(route, path, resolved, why)
 
@@ -549,45 +584,62 @@ class Routes:
                 yield from self._plugin_models(definition.get("config"), (*base, "config"))
             yield from self._plugin_choice(definition, base)
 
-    def _plugin_models(self, node: Any, path: Path) -> Iterator[Hit]:
+    def _plugin_models(self, node: Any, path: Path, *, names_models: bool = False, provider: str = "") -> Iterator[Hit]:
         route = BY_ID["plugin-model"]
-        if isinstance(node, list):
+        if isinstance(node, str):
+            if not node:
+                return
+            if names_models:
+                resolved, why = self.resolve(node)
+                if resolved == UNKNOWN and "/" not in node and provider:
+                    resolved, why = self.resolve_provider(provider, node)
+                if resolved != PROXY:
+                    yield self._hit(route, path, resolved, why)
+            elif address_of(node) is not None or _ADDRESS_KEY.search(str(path[-1])):
+                resolved, why = self.resolve_endpoint(node)
+                if resolved == BYPASS or (resolved == UNKNOWN and why.endswith(_CLAUDE_AMONG_OTHERS)):
+                    yield self._hit(route, path, resolved, why)
+                elif _is_variable(node):
+                    yield Hit(route.id, shown(path), UNKNOWN, why)
+            elif _PROVIDER_KEY.search(str(path[-1])) and (str(path[-1]) != "provider" or not provider):
+                resolved, why = self.resolve_provider(node)
+                if resolved in (BYPASS, OTHER) or str(path[-1]) != "provider":
+                    yield self._hit(route, path, resolved, why)
+        elif isinstance(node, list):
             for index, member in enumerate(node):
-                yield from self._plugin_models(member, (*path, index))
-        if not isinstance(node, Mapping):
-            return
-        for key, value in node.items():
-            below = (*path, key)
-            if not isinstance(value, str) or not value:
-                yield from self._plugin_models(value, below)
-            elif _MODEL_KEY.search(key) and not key.lower().endswith(("policy", "path")):
-                provider = next((node[each] for each in node if each.lower().endswith("provider")), "")
-                resolved, why = self.resolve(value)
-                if resolved == UNKNOWN and "/" not in value and isinstance(provider, str) and provider:
-                    resolved, why = self.resolve_provider(provider, value)
-                if resolved != PROXY:
-                    yield self._hit(route, below, resolved, why)
-            elif self.resolve_endpoint(value)[0] == BYPASS:
-                yield self._hit(route, below, *self.resolve_endpoint(value))
-            elif _PROVIDER_KEY.search(key) and key.lower() != "provider":
-                resolved, why = self.resolve_provider(value)
-                if resolved != PROXY:
-                    yield self._hit(route, below, resolved, why)
+                yield from self._plugin_models(member, (*path, index), names_models=names_models, provider=provider)
+        elif isinstance(node, Mapping):
+            beside = next(
+                (node[each] for each in node if each.lower().endswith("provider") and isinstance(node[each], str)), ""
+            )
+            has_model = any(_MODEL_KEY.search(each) for each in node)
+            for key, value in node.items():
+                below = names_models and key in ("primary", "fallbacks")
+                is_model = below or _MODEL_KEY.search(key) is not None
+                yield from self._plugin_models(
+                    value, (*path, key), names_models=is_model, provider=beside if is_model or has_model else ""
+                )
 
     def _plugin_choice(self, definition: Mapping[str, Any], base: Path) -> Iterator[Hit]:
         route = BY_ID["plugin-model-choice"]
         for part, lists in (("llm", ("allowedModels", "allowedCompletionModels")), ("subagent", ("allowedModels",))):
             section = _object(definition.get(part))
-            named_models = [each for key in lists for each in _list(section.get(key))]
+            kept_of = {
+                key: [one for one in _list(section.get(key)) if one != "*" and self.resolve(one)[0] == PROXY]
+                for key in lists
+            }
+            is_free = section.get("allowModelOverride") is True and not any(kept_of.values())
+            switch = (*base, part, "allowModelOverride")
             for key in lists:
                 for index, each in enumerate(_list(section.get(key))):
                     resolved, why = (BYPASS, "allows every model") if each == "*" else self.resolve(each)
                     if resolved != PROXY:
                         path = (*base, part, key)
-                        kept = [one for one in _list(section.get(key)) if one != "*" and self.resolve(one)[0] == PROXY]
-                        yield self._hit(route, (*path, index), resolved, why, edits=(Edit(path, kept),))
-            if section.get("allowModelOverride") is True and not named_models:
-                yield self._hit(route, (*base, part, "allowModelOverride"), BYPASS, "lets the plugin choose any model")
+                        # Without a list the switch would let the plugin choose anything.
+                        edits = (Edit(path, kept_of[key]), *((Edit(switch, None),) if is_free else ()))
+                        yield self._hit(route, (*path, index), resolved, why, edits=edits)
+            if is_free and not any(_list(section.get(key)) for key in lists):
+                yield self._hit(route, switch, BYPASS, "lets the plugin choose any model")
 
     def _guards(self) -> Iterator[Hit]:
         route = BY_ID["channel-guard"]
@@ -602,22 +654,28 @@ class Routes:
                         yield self._hit(route, path, resolved, why)
 
     def _elsewhere(self) -> Iterator[Hit]:
-        if _object(self.config.get("gateway")).get("mode") == "remote":
-            yield Hit("remote-inference", "gateway.mode", UNKNOWN, "agents run on another gateway")
+        mode = _object(self.config.get("gateway")).get("mode")
+        if mode == "remote" or _is_variable(mode):
+            yield Hit("remote-inference", "gateway.mode", UNKNOWN, "agents may run on another gateway")
         for pattern in ("cloudWorkers.profiles.*", "cloudWorkers.projectProfiles.*"):
             for path, _value in matches(pattern, self.config):
                 yield Hit("remote-inference", shown(path), UNKNOWN, "agents run on a cloud worker")
+        why = "starts another agent program"
         for pattern, wanted in (
             ("agents.entries.*.runtime.type", "acp"),
             ("agents.list[].runtime.type", "acp"),
             ("bindings[].type", "acp"),
-            ("acp.enabled", True),
-            ("acp.dispatch.enabled", True),
             ("gateway.cliAgents.enabled", True),
         ):
             for path, value in matches(pattern, self.config):
-                if value == wanted:
-                    yield Hit("external-harness", shown(path), BYPASS, "starts another agent program")
+                if value == wanted or _is_variable(value):
+                    yield Hit("external-harness", shown(path), BYPASS if value == wanted else UNKNOWN, why)
+        for path, value in matches("bindings[].acp", self.config):
+            yield from (Hit("external-harness", shown(path), BYPASS, why) for _each in [value] if value)
+        # What is configured is on unless it is switched off.
+        acp = self.config.get("acp")
+        if isinstance(acp, Mapping) and acp and acp.get("enabled") is not False:
+            yield Hit("external-harness", "acp", BYPASS, why)
 
     def _environment(self) -> Iterator[Hit]:
         route = BY_ID["credential-config"]
@@ -628,6 +686,8 @@ class Routes:
         places += [(("env", name), value) for name, value in environment.items() if isinstance(value, str)]
         for path, value in places:
             name = str(path[-1])
+            if name == "OPENCLAW_LOAD_SHELL_ENV" and is_switched_on(value):
+                yield self._hit(BY_ID["credential-shell-environment"], path, BYPASS, "takes keys from the login shell")
             if name in CREDENTIAL_VARIABLES and value not in (None, ""):
                 resolved, _why = self.resolve_provider(CREDENTIAL_VARIABLES[name])
                 yield self._hit(route, path, resolved, f"opens {CREDENTIAL_VARIABLES[name]}")
@@ -638,12 +698,16 @@ class Routes:
             yield Hit("model-policy-open", "agents.defaults.modelPolicy.allow", BYPASS, "is not set", (edit,))
         pinned = {"primary": self.default_model, "fallbacks": []}
         for name, identifier in (("imageModel", "image-model-implicit"), ("pdfModel", "pdf-model-implicit")):
-            value = self.defaults.get(name)
-            if value or (name == "imageModel" and self._default_takes_pictures()):
+            if self._is_set(self.defaults.get(name)) or (name == "imageModel" and self._default_takes_pictures()):
                 continue
             path: Path = ("agents", "defaults", name)
             edits = (Edit(path, pinned),) if self.default_model else ()
             yield Hit(identifier, shown(path), BYPASS, "is not set, and OpenClaw chooses a direct model", edits)
+
+    def _is_set(self, model: Any) -> bool:
+        definition = model if isinstance(model, Mapping) else {"primary": model}
+        named_models = [definition.get("primary"), *_list(definition.get("fallbacks"))]
+        return any(isinstance(each, str) and each.strip() for each in named_models)
 
     def _default_takes_pictures(self) -> bool:
         for model in _list(_object(self.providers.get(self.provider)).get("models")):
@@ -651,6 +715,15 @@ class Routes:
             if f"{self.provider}/{definition.get('id')}" == self.default_model:
                 return "image" in _list(definition.get("input"))
         return False
+
+
+def _is_variable(value: Any) -> bool:
+    return isinstance(value, str) and _VARIABLE.search(value) is not None
+
+
+def is_switched_on(value: Any) -> bool:
+    """Whether OpenClaw takes the value of an environment variable for yes."""
+    return str(value).strip().lower() in ("1", "true", "yes", "on")
 
 
 def _is_switched_off(value: Any) -> bool:

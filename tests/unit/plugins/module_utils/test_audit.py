@@ -166,7 +166,8 @@ def host(tmp_path: Path) -> AuditedHost:
 
 
 def test_a_host_right_after_the_rollout_is_compliant(host: AuditedHost) -> None:
-    host.agent().shared().process({"NO_PROXY": "127.0.0.1", "HTTPS_PROXY": "http://10.0.0.1:3128", "HOME": "/x"})
+    environment = {"NO_PROXY": "127.0.0.1", "HTTPS_PROXY": "http://10.0.0.1:3128", "HOME": str(host.home)}
+    host.agent().shared().process(environment)
     report = host.audit()
     assert (report.compliant, report.findings, report.unknown, report.patch) == (True, [], [], {})
 
@@ -517,7 +518,7 @@ class TestState:
         assert seen["unreadable"] == {str(host.state / ".env"): "Permission denied"}
         # The positive control: root itself could have read it.
         assert _openclaw_state.look_at(str(host.state), "/x")["environment_files"] == {
-            str(host.state / ".env"): ["ANTHROPIC_API_KEY"]
+            str(host.state / ".env"): {"ANTHROPIC_API_KEY": ""}
         }
 
 
@@ -584,6 +585,196 @@ def test_no_secret_appears_anywhere(host: AuditedHost) -> None:
     report = host.audit()
     assert len(report.findings) >= 6
     assert "CANARY" not in json.dumps(_audit.as_return_values(report))
+
+
+# What a first version of the audit took for the proxy, or did not see at all: one line each, and one finding.
+MISSED: dict[str, tuple[Prepare, str]] = {
+    "a backslash in an address": (
+        config(provider(baseUrl="https://api.anthropic.com\\@127.0.0.1:3456")),
+        "provider-base-url",
+    ),
+    "a variable in an address": (config(provider(baseUrl="http://${X}@127.0.0.1:3456")), "provider-base-url"),
+    "a name below localhost": (config(provider(baseUrl="http://evil.localhost:3456")), "provider-base-url"),
+    "blanks around the equals sign": (
+        lambda host: host.drop_in("[Service]\nEnvironment = ANTHROPIC_AUTH_TOKEN=x\n"),
+        "credential-environment",
+    ),
+    "unset with another value": (
+        lambda host: host.drop_in("[Service]\nEnvironment=XAI_API_KEY=x\nUnsetEnvironment=XAI_API_KEY=y\n"),
+        "credential-environment",
+    ),
+    "a pattern of files": (lambda host: host.drop_in("[Service]\nEnvironmentFile=/etc/x/*.env\n"), "unreadable"),
+    "a passed variable": (
+        lambda host: host.drop_in("[Service]\nPassEnvironment=ANTHROPIC_AUTH_TOKEN\n"),
+        "credential-environment",
+    ),
+    "a comment in a continued line": (
+        lambda host: host.drop_in("[Service]\nEnvironment=A=b \\\n# note\nXAI_API_KEY=x\n"),
+        "credential-environment",
+    ),
+    "a colon in .env": (lambda host: host.file(".openclaw/.env", "OPENROUTER_API_KEY: x\n"), "credential-dotenv"),
+    "a value on the next line": (
+        lambda host: host.file(".openclaw/.env", 'OPENROUTER_API_KEY=\n"x"\n'),
+        "credential-dotenv",
+    ),
+    "a carriage return": (
+        lambda host: host.file(".openclaw/.env", "A=1\rOPENROUTER_API_KEY=x\n"),
+        "credential-dotenv",
+    ),
+    "a byte order mark": (
+        lambda host: host.file(".openclaw/.env", "\ufeffOPENROUTER_API_KEY=x\n"),
+        "credential-dotenv",
+    ),
+    "the login shell by .env": (
+        lambda host: host.file(".openclaw/.env", "OPENCLAW_LOAD_SHELL_ENV=1\n"),
+        "credential-shell-environment",
+    ),
+    "the login shell by the configuration": (
+        config({"env": {"vars": {"OPENCLAW_LOAD_SHELL_ENV": "1"}}}),
+        "credential-shell-environment",
+    ),
+    "a forward proxy by .env": (
+        lambda host: host.file(".openclaw/.env", "HTTP_PROXY=http://p:1\nno_proxy=x\n"),
+        "forward-proxy-environment",
+    ),
+    "another home": (lambda host: host.process({"OPENCLAW_HOME": "/srv/oc"}), "other-configuration"),
+    "another place for Claude's login": (
+        lambda host: host.file("cc/.credentials.json", "").process({"CLAUDE_CONFIG_DIR": str(host.home / "cc")}),
+        "claude-login",
+    ),
+    "a list of a plugin": (
+        config({"plugins": {"entries": {"x": {"config": {"fallbackModels": [DIRECT]}}}}}),
+        "plugin-model",
+    ),
+    "an object of a plugin": (
+        config({"plugins": {"entries": {"x": {"config": {"model": {"primary": DIRECT}}}}}}),
+        "plugin-model",
+    ),
+    "a provider of a plugin": (
+        config({"plugins": {"entries": {"x": {"config": {"provider": "anthropic"}}}}}),
+        "plugin-model",
+    ),
+    "a router's address in a plugin": (
+        config({"plugins": {"entries": {"x": {"config": {"baseUrl": "https://openrouter.ai/api"}}}}}),
+        "plugin-model",
+    ),
+    "a harness that is not switched off": (
+        config({"acp": {"backend": "acpx", "defaultAgent": "claude"}}),
+        "external-harness",
+    ),
+    "a binding without a type": (config({"bindings": [{"acp": {"backend": "acpx"}}]}), "external-harness"),
+    "a switch by a variable": (config({"proxy": {"loopbackMode": "${MODE}"}}), "forward-proxy"),
+    "a remote mode by a variable": (config({"gateway": {"mode": "${MODE}"}}), "remote-inference"),
+    "the older list of agents": (
+        config({"agents": {"list": [{"id": "a", "models": {DEFAULT: {"pickerRuntimes": ["claude-cli"]}}}]}}),
+        "model-runtime",
+    ),
+    "an odd row of a database": (
+        lambda host: host.agent(("INSERT INTO session_nodes VALUES ('k', 'i', '[\"Override\"]', 0)", ())).session(
+            providerOverride="anthropic", modelOverride="x"
+        ),
+        "session-override",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISSED)
+def test_what_is_easily_missed(host: AuditedHost, case: str) -> None:
+    prepare, identifier = MISSED[case]
+    prepare(host)
+    assert host.ids() == [identifier]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://llm.example.com", "https://160.79.104.10", "https://api.anthropic.com./", "https://openrouter.ai/api/v1"],
+)
+@pytest.mark.parametrize("place", ["provider", "model", "media"])
+def test_claude_only_does_not_let_claude_go_anywhere(host: AuditedHost, place: str, url: str) -> None:
+    media = [{"provider": "anthropic", "model": "claude-opus-5", "baseUrl": url}]
+    host.patch(
+        {
+            "provider": provider(baseUrl=url),
+            "model": models(baseUrl=url),
+            "media": {"tools": {"media": {"models": media}}},
+        }[place]
+    )
+    assert host.audit(policy="claude-only").compliant is False
+
+
+@pytest.mark.parametrize(
+    ("url", "compliant"), [("https://openrouter.ai/api/v1", None), ("https://api.anthropic.com", False)]
+)
+def test_claude_only_looks_at_the_address_of_another_vendor(host: AuditedHost, url: str, compliant: Any) -> None:
+    host.patch({"models": {"providers": {"openai": {"baseUrl": url, "models": [{"id": "auto"}]}}}})
+    assert host.audit(policy="claude-only").compliant is compliant
+
+
+def test_a_row_cannot_hide_behind_many(host: AuditedHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_openclaw_state, "_MAXIMUM_ROWS", 10)
+    for number in range(11):
+        host.session(f"s{number}", providerOverride=PROXY, modelOverride="claude-opus-4.6")
+    assert host.audit().compliant is None
+
+
+def test_a_pipe_as_an_environment_file_holds_nobody_up(host: AuditedHost, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    host.drop_in(f"[Service]\nEnvironmentFile=-{tmp_path}/pipe\n")
+    assert host.ids() == ["unreadable"]
+
+
+def test_containers_are_not_covered_by_strict_egress(host: AuditedHost) -> None:
+    TRIGGERS["code-sandbox-environment"](host)
+    assert host.audit(egress=PROBED_STRICT).compliant is None
+
+
+def test_an_exception_with_the_very_path_of_the_report(host: AuditedHost) -> None:
+    TRIGGERS["agent-model-fallbacks"](host)
+    path = host.audit().findings[0].path
+    assert path.endswith("[1]")
+    given = [{"id": "agent-model-fallbacks", "path": path, "reason": "OPS-1", "expires": "2027-01-01"}]
+    assert host.audit(exceptions=_audit.parse_exceptions(given)).compliant is True
+
+
+def test_an_exception_for_everything_is_refused() -> None:
+    with pytest.raises(_audit.AuditError, match="accepts everything"):
+        _audit.parse_exceptions([{"id": "*", "reason": "no", "expires": "2027-01-01"}])
+
+
+def test_a_plugin_that_may_choose_is_closed_in_one_pass(host: AuditedHost) -> None:
+    host.patch({"plugins": {"entries": {"p": {"llm": {"allowedModels": [DIRECT], "allowModelOverride": True}}}}})
+    host.write(_merge_patch.apply(json.loads(host.config.read_text()), host.audit().patch))
+    assert host.ids() == []
+
+
+def test_settings_that_only_sound_like_models_are_left_alone(host: AuditedHost) -> None:
+    settings = {"modelCacheDir": "/var/x", "embeddingModelMode": "fast", "modelFallbackPolicy": "resolved-only"}
+    host.patch({"plugins": {"entries": {"p": {"config": settings}}}})
+    assert host.ids() == []
+
+
+def test_an_image_model_that_names_nothing_is_not_set(host: AuditedHost) -> None:
+    host.patch(defaults(pdfModel={"primary": "", "fallbacks": []})).file(".openclaw/.env", "ANTHROPIC_API_KEY=x\n")
+    assert host.ids() == ["credential-dotenv", "pdf-model-implicit"]
+    host.patch(defaults(pdfModel={"primary": None, "fallbacks": [DIRECT]}))
+    assert host.audit(remediate="default").patch == defaults(pdfModel={"primary": DEFAULT, "fallbacks": []})
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"gateway": None}),
+        ({"padding": "x" * 20_000}, {}),
+        (defaults(model={"fallbacks": ["openrouter/auto"]}), {"meta": None}),
+    ],
+)
+def test_every_damage_for_which_openclaw_restores(host: AuditedHost, before: Any, now: Any) -> None:
+    leaky = _merge_patch.apply(CONVERGED, _merge_patch.apply(defaults(model={"fallbacks": [DIRECT]}), before))
+    host.file(".openclaw/openclaw.json.bak", json.dumps(leaky))
+    host.patch(now)
+    assert host.ids() == [], "the unit makes the configuration read-only"
+    host.drop_in("[Service]\nUnsetEnvironment=OPENCLAW_CONFIG_READONLY\n")
+    assert host.ids() == ["configuration-restore"]
 
 
 def test_text_of_the_gateways_user_does_not_steer_a_terminal(host: AuditedHost) -> None:

@@ -209,6 +209,7 @@ ELSEWHERE = frozenset(
         "memory-search-provider",
         "model-runtime",
         "other-provider",
+        "plugin-model",
         "plugin-model-choice",
         "remote-inference",
         "speech-provider",
