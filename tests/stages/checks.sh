@@ -86,7 +86,7 @@ install_javascript_tools() {
   rm -rf "$javascript_tools"
   mkdir -p "$javascript_tools"
   cp tests/javascript/package.json tests/javascript/package-lock.json "$javascript_tools/"
-  npm ci --prefix "$javascript_tools" --ignore-scripts --no-audit --no-fund
+  npm ci --prefer-offline --prefix "$javascript_tools" --ignore-scripts --no-audit --no-fund
   printf '%s\n' "$made_from" >"$javascript_tools/made-from"
 }
 
@@ -98,7 +98,8 @@ install_openclaw() {
   rm -rf "$target"
   mkdir -p "$target"
   cp "$lock/package.json" "$lock/package-lock.json" "$target/"
-  npm ci --prefix "$target" --ignore-scripts --no-audit --no-fund
+  # The lock has the last word on what is installed; what is cached need not be asked for again.
+  npm ci --prefer-offline --prefix "$target" --ignore-scripts --no-audit --no-fund
   HOME=$target OPENCLAW_STATE_DIR=$target/state node "$target/node_modules/openclaw/openclaw.mjs" --version
   printf '%s\n' "$made_from" >"$target/made-from"
 }
