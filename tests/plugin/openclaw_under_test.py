@@ -106,9 +106,11 @@ class OpenClaw:
 
     def write_config(self, *, plugin_config: dict[str, Any] | None, **members: Any) -> None:
         meta: dict[str, Any] = {"lastTouchedVersion": self.version}
-        # OpenClaw 2026.8.1 refuses this key, and 2026.9.6 migrates the file when it is missing.
+        # 2026.9.6 migrates the file when these are missing; 2026.9.2 refuses the second, and 2026.8.1 both.
         if self.version >= "2026.9":
-            meta["migrations"] = {"modelPolicyAllowlist": True, "utilityModelSeparation": True}
+            meta["migrations"] = {"modelPolicyAllowlist": True}
+        if self.version >= "2026.9.6":
+            meta["migrations"]["utilityModelSeparation"] = True
         document = {
             "meta": meta,
             "gateway": {
