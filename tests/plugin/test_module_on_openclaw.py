@@ -26,7 +26,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
 )
 from ansible_collections.failclosed.openclaw.plugins.modules import openclaw_plugin
 
-pytestmark = pytest.mark.openclaw
+pytestmark = [pytest.mark.openclaw, pytest.mark.long]
 
 OTHERS = [f"neighbour-{number}" for number in range(1, 6)]
 

@@ -17,12 +17,12 @@ install_openclaw_releases() {
 if [[ ${FAILCLOSED_FAST:-} ]]; then
   # Its tests take a minute for each interpreter.
   export FAILCLOSED_SUPERVISOR_PYTHON=$FAILCLOSED_TOOLS/venv/bin/python
-  run_pytest "pytest" --ignore=tests/docs -m "not openclaw and not registry"
+  run_pytest "pytest" --ignore=tests/docs -m "not openclaw and not registry and not long"
 else
   check "install OpenClaw from the lock" install_openclaw roles/openclaw_gateway/files/openclaw "$FAILCLOSED_TOOLS/openclaw"
   check "install older releases of OpenClaw from their locks" install_openclaw_releases
   check "install typescript from the lock" install_javascript_tools
   export FAILCLOSED_TYPECHECK=$javascript_tools/node_modules
-  run_pytest "pytest" --ignore=tests/docs --ignore=tests/leaks
+  run_pytest "pytest" --ignore=tests/docs --ignore=tests/leaks -m "not long"
 fi
 finish_stage
