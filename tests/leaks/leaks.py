@@ -106,7 +106,6 @@ class Leak:
     process. ``session``: the conversation is switched with sessions.patch. ``cron``: payload of a job.
     ``auth_profile``: a key that is stored for anthropic. ``arrives_at``, ``model``, ``key``: the listener, and what it
     sees; None where it cannot see that. ``settle``: seconds that work in the background is given after the trigger.
-    ``in_ci``: whether the short run has it.
     """
 
     id: str
@@ -126,7 +125,11 @@ class Leak:
     model: str | None = None
     key: str | None = None
     settle: float = 0.0
-    in_ci: bool = True
+
+    @property
+    def in_ci(self) -> bool:
+        """Whether the short run has it."""
+        return self.id in SHORT_RUN
 
 
 def _defaults(**members: Any) -> dict[str, Any]:
@@ -181,6 +184,11 @@ PDF = Tool("pdf", {"pdf": "{workspace}/planted.pdf", "prompt": "What does it say
 PICTURE = Tool("view_image", {"path": "{workspace}/planted.png"})
 SPAWN = {"task": "Say hello."}
 TEXT_ONLY = _proxy_model(input=["text"])
+# One of each kind: a model, a fallback, what OpenClaw chooses by itself, an address, another program, a database.
+SHORT_RUN = frozenset(
+    {"agent-model", "agent-fallback", "pdf-tool-implicit", "model-base-url", "claude-cli-model", "session-override"}
+)
+
 # A credential that OpenClaw finds by itself opens what the seed leaves unset.
 IMPLICIT = ("credential-environment", "model-policy-open", "pdf-model-implicit")
 
@@ -195,7 +203,6 @@ LEAKS: tuple[Leak, ...] = (
         (REFUSED, REWRITTEN, *KERNEL),
         config=_defaults(model={"primary": "anthropic/claude-opus-5"}),
         model="claude-opus-5",
-        in_ci=False,
     ),
     Leak(
         "default-model-without-provider",
@@ -242,7 +249,6 @@ LEAKS: tuple[Leak, ...] = (
             }
         },
         model="claude-opus-5",
-        in_ci=False,
     ),
     Leak(
         "agent-fallback",
@@ -264,7 +270,6 @@ LEAKS: tuple[Leak, ...] = (
         config=_defaults(subagents={"model": "anthropic/claude-sonnet-4-6"}),
         model="claude-sonnet-4-6",
         settle=6,
-        in_ci=False,
     ),
     Leak(
         "subagent-model-chosen-by-the-model",
@@ -299,7 +304,6 @@ LEAKS: tuple[Leak, ...] = (
         config=_agent(utilityModel="anthropic/claude-haiku-4-5"),
         model="claude-haiku-4-5",
         settle=6,
-        in_ci=False,
     ),
     Leak(
         "utility-model-derived",
@@ -311,7 +315,6 @@ LEAKS: tuple[Leak, ...] = (
         config=_agent(model="anthropic/claude-opus-5"),
         model="claude-haiku-4-5",
         settle=6,
-        in_ci=False,
     ),
     Leak(
         "heartbeat-model",
@@ -323,7 +326,6 @@ LEAKS: tuple[Leak, ...] = (
         config=_defaults(heartbeat={"every": "1h", "model": "anthropic/claude-sonnet-4-6"}),
         model="claude-sonnet-4-6",
         settle=6,
-        in_ci=False,
     ),
     Leak(
         "compaction-model",
@@ -334,7 +336,6 @@ LEAKS: tuple[Leak, ...] = (
         (REWRITTEN, *KERNEL),
         config=_defaults(compaction={"model": "anthropic/claude-sonnet-4-6"}),
         model="claude-sonnet-4-6",
-        in_ci=False,
     ),
     Leak(
         "command-reviewer-model",
@@ -345,7 +346,6 @@ LEAKS: tuple[Leak, ...] = (
         (REWRITTEN, *KERNEL),
         config={"tools": {"exec": {"mode": "auto", "reviewer": {"model": "anthropic/claude-sonnet-4-6"}}}},
         model="claude-sonnet-4-6",
-        in_ci=False,
     ),
     # Models of media
     Leak(
@@ -461,7 +461,6 @@ LEAKS: tuple[Leak, ...] = (
             _defaults(models={"anthropic/claude-opus-5": {"agentRuntime": {"id": "claude-cli"}}}),
         ),
         model="claude-by-the-claude-program",
-        in_ci=False,
     ),
     # Elsewhere in the configuration
     Leak(
@@ -507,7 +506,6 @@ LEAKS: tuple[Leak, ...] = (
         environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
         layout="seed",
         model="claude-opus-5",
-        in_ci=False,
     ),
     Leak(
         "request-header-model",
@@ -519,7 +517,6 @@ LEAKS: tuple[Leak, ...] = (
         environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
         layout="seed",
         model="claude-opus-5",
-        in_ci=False,
     ),
     Leak(
         "channel-model",
@@ -547,7 +544,6 @@ LEAKS: tuple[Leak, ...] = (
             {"tools": {"alsoAllow": ["llm-task"]}},
         ),
         model="claude-sonnet-4-6",
-        in_ci=False,
     ),
     Leak(
         "plugin-model-of-active-memory",
@@ -566,7 +562,6 @@ LEAKS: tuple[Leak, ...] = (
             },
         ),
         model="claude-haiku-4-5",
-        in_ci=False,
     ),
     # Providers and endpoints
     Leak(
@@ -613,7 +608,6 @@ LEAKS: tuple[Leak, ...] = (
         ),
         model="claude-opus-5",
         key=SECOND_KEY,
-        in_ci=False,
     ),
     Leak(
         "provider-anthropic-with-the-plugin-denied",
@@ -639,7 +633,6 @@ LEAKS: tuple[Leak, ...] = (
             _agent(model="anthropic/claude-opus-5"),
         ),
         model="claude-opus-5",
-        in_ci=False,
     ),
     Leak(
         "other-vendor-fallback",
@@ -698,7 +691,6 @@ LEAKS: tuple[Leak, ...] = (
         layout="seed",
         model="claude-opus-5",
         key=SECOND_KEY,
-        in_ci=False,
     ),
     Leak(
         "model-on-the-command-line",
@@ -710,7 +702,6 @@ LEAKS: tuple[Leak, ...] = (
         environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
         model="claude-opus-5",
         key=ENVIRONMENT_KEY,
-        in_ci=False,
     ),
     Leak(
         "session-override",
@@ -743,7 +734,6 @@ LEAKS: tuple[Leak, ...] = (
         cron={"kind": "agentTurn", "message": "hi", "fallbacks": ["anthropic/claude-sonnet-4-6"]},
         model="claude-sonnet-4-6",
         settle=6,
-        in_ci=False,
     ),
     Leak(
         "forward-proxy-without-no-proxy",
@@ -765,7 +755,6 @@ LEAKS: tuple[Leak, ...] = (
         config={"mcp": {"servers": {"planted": {"command": "claude", "args": ["--print", "hello"]}}}},
         model="claude-by-the-claude-program",
         settle=3,
-        in_ci=False,
     ),
     Leak(
         "local-service",
@@ -783,7 +772,6 @@ LEAKS: tuple[Leak, ...] = (
             }
         ),
         model="claude-by-the-claude-program",
-        in_ci=False,
     ),
     Leak(
         "restored-configuration",
@@ -795,7 +783,6 @@ LEAKS: tuple[Leak, ...] = (
         config={"meta": None},
         files={".openclaw/openclaw.json.bak": '{"agents": {"defaults": {"model": "anthropic/claude-opus-5"}}}\n'},
         model="claude-sonnet-5",
-        in_ci=False,
     ),
 )
 

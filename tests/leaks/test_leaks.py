@@ -33,14 +33,9 @@ pytestmark = pytest.mark.openclaw
 
 EVERYTHING = os.environ.get("FAILCLOSED_LEAKS") == "all"
 LEAKS = chosen(everything=EVERYTHING)
-# The kernel looks at uid and address and at nothing else, so the short run has one of each way out: OpenClaw's own
-# request, another program, another vendor's address, a forward proxy.
-AT_THE_KERNEL = [
-    leak
-    for leak in LEAKS
-    if EVERYTHING
-    or leak.id in {"agent-model", "claude-cli-model", "other-vendor-fallback", "forward-proxy-without-no-proxy"}
-]
+# The kernel looks at uid and address and at nothing else, so the short run has OpenClaw's own request and another
+# program's.
+AT_THE_KERNEL = [leak for leak in LEAKS if EVERYTHING or leak.id in {"agent-model", "claude-cli-model"}]
 
 
 def each(leaks: Sequence[Leak]) -> pytest.MarkDecorator:
