@@ -36,6 +36,7 @@ LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.execut
 KEY = {"openclaw_proxy_upstream_api_key": "sk-ant-canary-5a1b"}
 
 UNDER_GATEWAY = {
+    "openclaw_egress_state": "absent",
     "openclaw_proxy_supervisor": "gateway",
     "openclaw_proxy_implementation": "custom",
     "openclaw_proxy_command": ["/usr/bin/proxy"],
