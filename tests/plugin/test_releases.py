@@ -19,7 +19,7 @@ from standin_proxy import ANSWER
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _install_record, _openclaw, _plugin_package
 
-pytestmark = pytest.mark.openclaw
+pytestmark = [pytest.mark.openclaw, pytest.mark.long]
 
 ROOT = Path(__file__).resolve().parents[2]
 README = PLUGIN_SOURCE / "README.md"

@@ -367,6 +367,7 @@ KEYS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", ["2026.8.1", "2026.9.2", "2026.9.6"])
 def test_several_releases(tmp_path: Path, version: str) -> None:
     """What we write is valid to each of them, or the module names the key that this version does not know."""
