@@ -80,10 +80,12 @@ def main(arguments: list[str]) -> int:
     counts = read_counts(control_url)
     print()
     print(f"Requests that reached the simulator behind the proxies: {counts['upstream']['messages']}")
-    print(f"Connections that reached it as the API itself, around the proxies: {counts['direct']['connections']}")
+    # The kernel rule is tried with a connection of another user, too, which must get there and asks for nothing.
+    print(f"Requests that reached it as the API itself, around the proxies: {counts['direct']['requests']}")
+    print(f"Connections to it by which the kernel rule was tried as another user: {counts['direct']['connections']}")
     passed = all(receipt["passed"] is True for receipt in receipts.values())
     passed = passed and all(record["enforced"] is True for record in records.values())
-    return 0 if passed and counts["upstream"]["messages"] > 0 and counts["direct"]["connections"] == 0 else 1
+    return 0 if passed and counts["upstream"]["messages"] > 0 and counts["direct"]["requests"] == 0 else 1
 
 
 if __name__ == "__main__":
