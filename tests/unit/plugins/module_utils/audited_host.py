@@ -111,7 +111,7 @@ CREATE TABLE auth_profile_store (store_key TEXT NOT NULL PRIMARY KEY, store_json
 class AuditedHost:
     """The files of one host below ``root``. Every method that adds something returns the host."""
 
-    def __init__(self, root: Path, *, config: Any = CONVERGED) -> None:
+    def __init__(self, root: Path, *, config: Any = None) -> None:
         self.home = root / "home"
         self.state = self.home / ".openclaw"
         self.units = root / "units"
@@ -121,7 +121,7 @@ class AuditedHost:
         self.config = self.state / "openclaw.json"
         self.account = _openclaw.Account("gateway", os.geteuid(), os.getegid(), (os.getegid(),), str(self.home))
         (self.units / "openclaw-gateway.service").write_text(UNIT.format(user=self.account.name, home=self.home))
-        self.write(config)
+        self.write(CONVERGED if config is None else config)
 
     def write(self, config: Any) -> AuditedHost:
         self.config.write_text(json.dumps(config, indent=2))

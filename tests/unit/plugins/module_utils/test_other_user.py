@@ -63,4 +63,4 @@ def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_is_no_json_is_an_error() -> None:
     with pytest.raises(_other_user.OtherUserError, match="TypeError"):
-        _other_user.call_as(*ME, lambda: object(), timeout_seconds=20)
+        _other_user.call_as(*ME, object, timeout_seconds=20)
