@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_desired,
-    _config_edit,
+    _config_read,
     _egress,
     _merge_patch,
     _openclaw,
@@ -190,8 +190,8 @@ def audit(
     hits: list[_routes.Hit] = []
     unknown: list[Unknown] = []
     try:
-        snapshot = _config_edit.read(_config_edit.ConfigFile(subject.config_path, allow_hard_link=True))
-    except (_config_edit.ConfigEditError, OSError) as error:
+        snapshot = _config_read.read(subject.config_path, allow_hard_link=True)
+    except (_config_read.ConfigFileError, OSError) as error:
         reason = error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
         return Report(None, [], [_unreadable(subject.config_path, reason)], [], {}, [], "")
     if snapshot.value is None and planned is None:
@@ -456,8 +456,8 @@ def _restore_hits(
         return
     path = f"{subject.config_path}.bak"
     try:
-        snapshot = _config_edit.read(_config_edit.ConfigFile(path, allow_hard_link=True))
-    except (_config_edit.ConfigEditError, OSError):
+        snapshot = _config_read.read(path, allow_hard_link=True)
+    except (_config_read.ConfigFileError, OSError):
         # OpenClaw cannot restore what cannot be read.
         return
     older = snapshot.value if isinstance(snapshot.value, Mapping) else {}

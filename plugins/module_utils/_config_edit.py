@@ -19,7 +19,6 @@ Usage::
     module.exit_json(**result.as_return_values())
 
 ``apply`` raises ConfigEditError (``str(error)``, ``error.findings``); then nothing was changed.
-``read`` gives the parsed file (``Snapshot.value``, includes resolved) without changing anything.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_memory,
     _files,
     _json5,
+    _json5_edit,
     _merge_patch,
     _openclaw,
     _redact,
@@ -52,6 +52,13 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._config_desire
     lookup,
     refuse_literals,
 )
+from ansible_collections.failclosed.openclaw.plugins.module_utils._config_read import (
+    ConfigFileError,
+    Tree,
+    cannot_use,
+    read_tree,
+    split_path,
+)
 from ansible_collections.failclosed.openclaw.plugins.module_utils._config_validation import (
     Candidate,
     Validation,
@@ -66,10 +73,8 @@ __all__ = [
     "ConfigFile",
     "DesiredState",
     "EditResult",
-    "Snapshot",
     "Validation",
     "apply",
-    "read",
 ]
 
 Path = tuple[Union[str, int], ...]
@@ -82,15 +87,8 @@ _MAXIMUM_ATTEMPTS = 5
 _LOCK_SECONDS = 180.0
 
 
-class ConfigEditError(Exception):
-    """The edit was refused or failed; the file is as it was, unless the text says otherwise.
-
-    ``findings``: list of {"path", "rule", "message", "remedy", "source", "severity"}, never with a value.
-    """
-
-    def __init__(self, message: str, *, findings: Sequence[Mapping[str, str]] = ()) -> None:
-        super().__init__(_redact.printable(message))
-        self.findings = [dict(each) for each in findings]
+class ConfigEditError(ConfigFileError):
+    """The edit was refused or failed; the file is as it was, unless the text says otherwise."""
 
 
 class ConfigFile(NamedTuple):
@@ -110,14 +108,6 @@ class ConfigFile(NamedTuple):
     allow_hard_link: bool = False
     backup_keep: int = 5
     backup_directory: str | None = None
-
-
-class Snapshot(NamedTuple):
-    """The file as it was read. ``value`` is None and ``digest`` empty when it does not exist."""
-
-    value: Any
-    text: str
-    digest: str
 
 
 class EditResult(NamedTuple):
@@ -152,19 +142,10 @@ class EditResult(NamedTuple):
         }
 
 
-class _Tree(NamedTuple):
-    """One reading of the configuration: the main file, and every file that takes part by an include."""
-
-    states: Mapping[str, _files.FileState]
-    values: Mapping[str, Any]
-    resolved: _config_include.Resolved
-    exists: bool
-
-
 class _Plan(NamedTuple):
     """An edit of one file: what it changes and the text that results."""
 
-    tree: _Tree
+    tree: Tree
     before: Any
     after: Any
     changed: tuple[Path, ...]
@@ -186,7 +167,7 @@ def _as_edit_error(path: str) -> Iterator[None]:
         yield
     except ConfigEditError:
         raise
-    except ValidationError as error:
+    except (ConfigFileError, ValidationError) as error:
         raise ConfigEditError(str(error), findings=error.findings) from None
     except DesiredStateError as error:
         raise ConfigEditError(f"{error} Nothing was changed.") from None
@@ -197,95 +178,7 @@ def _as_edit_error(path: str) -> Iterator[None]:
     except (_files.FileError, _openclaw.OpenClawError) as error:
         raise ConfigEditError(f"{path}: {error}. Nothing was changed.") from None
     except OSError as error:
-        where = error.filename if isinstance(error.filename, str) else path
-        raise ConfigEditError(
-            f"{path}: {error.strerror or error} ({where}); nothing was changed. Check the space, the mount and the"
-            " permissions there."
-        ) from None
-
-
-def _split(path: str) -> tuple[str, str]:
-    if not path.startswith("/") or path.endswith("/") or "\0" in path:
-        raise ConfigEditError(f"path: {path!r} must be the absolute path of a file")
-    directory, name = posixpath.split(posixpath.normpath(path))
-    if ".." in path.split("/"):
-        raise ConfigEditError(f"path: {path!r} contains '..'; give the path without it")
-    return directory, name
-
-
-def _parse(where: str, state: _files.FileState) -> Any:
-    if not state.content.strip():
-        raise ConfigEditError(
-            f"{where}: is empty ({len(state.content)} bytes), which OpenClaw does not read either. Restore a copy, or"
-            " remove the file so that a new one is made. Nothing was changed."
-        )
-    try:
-        return _json5.loads(_json5.decode(state.content))
-    except _json5.Json5Error as error:
-        raise ConfigEditError(
-            f"{where}: {_redact.scrub(str(error))}. The file cannot be read as JSON5, so nothing was changed: correct"
-            " that line, or restore a copy."
-        ) from None
-
-
-def _read_tree(config_file: ConfigFile, directory: int | None, directory_path: str, name: str) -> _Tree:
-    states: dict[str, _files.FileState] = {}
-    values: dict[str, Any] = {}
-    if directory is None:
-        return _Tree(states, values, _config_include.Resolved({}, ()), exists=False)
-
-    def load(relative: str) -> Any:
-        if relative in values:
-            return values[relative]
-        folder, base = posixpath.split(relative)
-        try:
-            with _files.open_beneath(directory, folder) as below:
-                state = _files.read_file(below, base)
-                if state is not None:
-                    _refuse_hard_link(config_file, below, posixpath.join(directory_path, relative), state)
-        except FileNotFoundError:
-            state = None
-        if state is None:
-            raise _config_include.IncludeError(f"the included file {relative} does not exist")
-        states[relative] = state
-        values[relative] = _parse(posixpath.join(directory_path, relative), state)
-        return values[relative]
-
-    state = _files.read_file(directory, name)
-    if state is None:
-        return _Tree(states, values, _config_include.Resolved({}, ()), exists=False)
-    _refuse_hard_link(config_file, directory, posixpath.join(directory_path, name), state)
-    states[name] = state
-    values[name] = _parse(posixpath.join(directory_path, name), state)
-    if not isinstance(values[name], dict):
-        raise ConfigEditError(f"{posixpath.join(directory_path, name)}: holds no object at its top; correct it by hand")
-    if not _config_include.contains_include(values[name]):
-        return _Tree(states, values, _config_include.Resolved(values[name], ()), exists=True)
-    resolved = _config_include.resolve(name, values[name], load)
-    return _Tree(states, values, resolved, exists=True)
-
-
-def _refuse_hard_link(config_file: ConfigFile, directory: int, where: str, state: _files.FileState) -> None:
-    if not config_file.allow_hard_link and _files.foreign_links(directory, posixpath.basename(where), state):
-        raise ConfigEditError(
-            f"{where}: has {state.links} names (hard links), and an edit would part them; remove the others,"
-            " or set allow_hard_link. Nothing was changed."
-        )
-
-
-def read(config_file: ConfigFile) -> Snapshot:
-    """Read and parse without changing anything; raises ConfigEditError."""
-    with _as_edit_error(config_file.path):
-        directory_path, name = _split(config_file.path)
-        try:
-            with _files.open_directory(directory_path) as directory:
-                tree = _read_tree(config_file, directory, directory_path, name)
-        except FileNotFoundError:
-            return Snapshot(None, "", "")
-        if not tree.exists:
-            return Snapshot(None, "", "")
-        state = tree.states[name]
-        return Snapshot(tree.resolved.value, _json5.decode(state.content), state.digest)
+        raise ConfigEditError(cannot_use(path, error)) from None
 
 
 def apply(
@@ -303,7 +196,7 @@ def apply(
     write nothing anywhere but a scratch directory.
     """
     with _as_edit_error(config_file.path):
-        directory_path, name = _split(config_file.path)
+        directory_path, name = split_path(config_file.path)
         declared = declare(desired)
         memory = _config_memory.Memory(cache_directory or _config_memory.default_directory(), write=not check_mode)
         editor = _Editor(config_file, directory_path, name, declared, validation, memory, check_mode, secure_logging)
@@ -404,7 +297,7 @@ class _Editor:
         )
 
     def _plan(self, directory: int | None) -> _Plan:
-        tree = _read_tree(self.config_file, directory, self.directory_path, self.name)
+        tree = read_tree(directory, self.directory_path, self.name, allow_hard_link=self.config_file.allow_hard_link)
         before = tree.resolved.value
         outcome = desired_value(self.declared, before)
         after = outcome.value
@@ -425,7 +318,7 @@ class _Editor:
         self._guard(tree, name, content, before, after)
         return _Plan(tree, before, after, changed, outcome.notes, name, content)
 
-    def _edit_text(self, tree: _Tree, before: Any, after: Any, changed: Sequence[Path]) -> tuple[str, bytes]:
+    def _edit_text(self, tree: Tree, before: Any, after: Any, changed: Sequence[Path]) -> tuple[str, bytes]:
         name, base = self._owner(tree, changed)
         patch = _merge_patch.diff(before, after)
         for part in base:
@@ -440,7 +333,7 @@ class _Editor:
                     " Nothing was changed."
                 )
         try:
-            text = _json5.merge_patch(_json5.decode(state.content), patch)
+            text = _json5_edit.merge_patch(_json5.decode(state.content), patch)
             value = _json5.loads(text)
         except ValueError as error:
             raise ConfigEditError(
@@ -457,7 +350,7 @@ class _Editor:
             )
         return name, text.encode("utf-8", "surrogatepass")
 
-    def _owner(self, tree: _Tree, changed: Sequence[Path]) -> tuple[str, Path]:
+    def _owner(self, tree: Tree, changed: Sequence[Path]) -> tuple[str, Path]:
         owners: dict[tuple[str, Path], Path] = {}
         for path in changed:
             owners.setdefault(_config_include.owner_of(path, self.name, tree.resolved), path)
@@ -476,7 +369,7 @@ class _Editor:
             )
         return next(iter(owners))
 
-    def _guard(self, tree: _Tree, name: str, content: bytes, before: Any, after: Any) -> None:
+    def _guard(self, tree: Tree, name: str, content: bytes, before: Any, after: Any) -> None:
         if self.config_file.allow_shrink:
             return
         lost = [

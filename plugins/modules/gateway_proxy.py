@@ -86,7 +86,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _config_edit, _openclaw
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _config_edit, _config_read, _openclaw
 
 PLUGIN_ID = "anthropic-max-proxy"
 # The plugin starts each proxy through this script, which leads the process group and watches over it.
@@ -158,7 +158,7 @@ def main() -> None:
     try:
         result["processes"] = supervised_proxies(account.uid)
         config_file = _config_edit.ConfigFile(path=path, create=False)
-        current = _config_edit.read(config_file).value
+        current = _config_read.read(path).value
         if current is not None and needs_switching(current, runs=bool(result["processes"])):
             edit = _config_edit.apply(
                 config_file,
@@ -179,7 +179,7 @@ def main() -> None:
                 backup_file=edit.backup_file or "",
                 diff=edit.diff,
             )
-    except _config_edit.ConfigEditError as error:
+    except _config_read.ConfigFileError as error:
         module.fail_json(msg=str(error), findings=error.findings)
     except _openclaw.OpenClawError as error:
         module.fail_json(msg=str(error))

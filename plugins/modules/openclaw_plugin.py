@@ -295,6 +295,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_edit,
+    _config_read,
     _files,
     _install_record,
     _openclaw,
@@ -559,8 +560,8 @@ class Task:
 
     def _warn_of_policy(self) -> None:
         try:
-            value = _config_edit.read(self._config_file()).value
-        except _config_edit.ConfigEditError:
+            value = _config_read.read(self.params["config_path"]).value
+        except _config_read.ConfigFileError:
             # Where the file has to be read, what is wrong with it is an error of its own.
             return
         security = value.get("security") if isinstance(value, dict) else None
@@ -625,7 +626,7 @@ class Task:
     def _desired_config(self) -> _config_edit.DesiredState | None:
         if self.params["state"] == "present":
             return None
-        snapshot = _config_edit.read(self._config_file())
+        snapshot = _config_read.read(self.params["config_path"])
         if snapshot.value is None:
             if self.params["state"] != "enabled" or self.module.check_mode:
                 return None
@@ -774,7 +775,7 @@ def main() -> None:
         _openclaw.OpenClawError,
     ) as error:
         module.fail_json(msg=str(error))
-    except _config_edit.ConfigEditError as error:
+    except _config_read.ConfigFileError as error:
         module.fail_json(msg=str(error), findings=error.findings)
     else:
         module.exit_json(**result)

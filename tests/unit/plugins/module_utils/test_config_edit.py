@@ -22,6 +22,7 @@ import pytest
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_edit,
+    _config_read,
     _files,
     _json5,
 )
@@ -1067,11 +1068,11 @@ class TestRaces:
 
 
 def test_read(host: Host) -> None:
-    snapshot_ = _config_edit.read(ConfigFile(path=str(host.path)))
+    snapshot_ = _config_read.read(str(host.path))
     assert (snapshot_.value, snapshot_.text) == (_json5.loads(TEXT), TEXT)
     assert snapshot_.digest == _files.digest_of(TEXT.encode())
     for missing in (host.state / "none.json", host.root / "none" / "openclaw.json"):
-        assert _config_edit.read(ConfigFile(path=str(missing))) == _config_edit.Snapshot(None, "", "")
+        assert _config_read.read(str(missing)) == _config_read.Snapshot(None, "", "")
     host.write("{")
-    with pytest.raises(ConfigEditError, match="line 1"):
-        _config_edit.read(ConfigFile(path=str(host.path)))
+    with pytest.raises(_config_read.ConfigFileError, match="line 1"):
+        _config_read.read(str(host.path))

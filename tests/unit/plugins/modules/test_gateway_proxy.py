@@ -17,7 +17,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _config_edit
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _config_edit, _config_read
 from ansible_collections.failclosed.openclaw.plugins.modules import gateway_proxy
 
 LEADER = Path(__file__).resolve().parents[4] / "plugin/process-group.sh"
@@ -122,7 +122,7 @@ def test_the_proxy_is_switched_off_and_waited_for(home, run, proxy, entry):
     # Before the module came back; reaping it here is what a gateway does.
     assert proxy.wait(0) != 0
     assert (done["changed"], done["config_paths"]) == (True, predicted["config_paths"])
-    value = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value
+    value = _config_read.read(str(path)).value
     assert value["plugins"]["entries"]["anthropic-max-proxy"]["config"]["autoStart"] is False
     assert "// kept" in path.read_text()
     assert run()["changed"] is False

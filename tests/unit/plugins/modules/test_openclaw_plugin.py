@@ -19,6 +19,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_edit,
     _config_memory,
+    _config_read,
     _install_record,
     _openclaw,
     _plugin_package,
@@ -184,7 +185,7 @@ def test_enabled_installs_and_switches_on(home, run, config, no_processes):
     done = run(state="enabled", content=content())
     assert done["diff"] == predicted["diff"]
     assert done["config_paths"] == ["plugins.allow", "plugins.entries.example"]
-    plugins = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]
+    plugins = _config_read.read(str(path)).value["plugins"]
     assert plugins == {
         "allow": ["other", "example"],
         "entries": {"other": {"enabled": True}, "example": {"enabled": True}},
@@ -198,14 +199,14 @@ def test_enabled_installs_and_switches_on(home, run, config, no_processes):
 def test_a_list_alone_is_completed(run, config):
     path = config('{allow: ["other"], entries: {example: {enabled: true}}}')
     assert run(state="enabled", content=content())["config_paths"] == ["plugins.allow"]
-    plugins = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]
+    plugins = _config_read.read(str(path)).value["plugins"]
     assert plugins == {"allow": ["other", "example"], "entries": {"example": {"enabled": True}}}
 
 
 def test_a_missing_allow_list_is_never_created(run, config):
     path = config()
     run(state="enabled", content=content())
-    plugins = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]
+    plugins = _config_read.read(str(path)).value["plugins"]
     assert plugins == {"entries": {"example": {"enabled": True}}}
 
 
@@ -216,14 +217,14 @@ def test_a_denied_plugin_is_refused_until_told_otherwise(home, run, config):
     assert "plugins.deny" in refused["msg"] and "remove_from_deny" in refused["msg"]
     assert path.read_bytes() == before and not (home / "extensions/example").exists()
     run(state="enabled", content=content(), remove_from_deny=True)
-    assert _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]["deny"] == ["other"]
+    assert _config_read.read(str(path)).value["plugins"]["deny"] == ["other"]
 
 
 def test_disabled_leaves_files_and_settings(home, run, config):
     path = config("{entries: {example: {enabled: true, config: {port: 1}}}}")
     run(content=content())
     assert run(state="disabled")["changed"]
-    entry = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]["entries"]["example"]
+    entry = _config_read.read(str(path)).value["plugins"]["entries"]["example"]
     assert entry == {"enabled": False, "config": {"port": 1}}
     assert (home / "extensions/example").is_dir()
     assert not run(state="disabled")["changed"]
@@ -248,7 +249,7 @@ def test_absent_removes_references_before_files(home, run, config, monkeypatch):
     done = run(state="absent")
     assert order == ["edit", "remove"]
     assert (done["changed"], done["previous_version"], done["version"], done["digest"]) == (True, "1.0.0", "", "")
-    plugins = _config_edit.read(_config_edit.ConfigFile(path=str(path))).value["plugins"]
+    plugins = _config_read.read(str(path)).value["plugins"]
     assert plugins == {"allow": ["other"], "entries": {"other": {}}}
     assert not (home / "extensions/example").exists()
     assert not run(state="absent")["changed"]
