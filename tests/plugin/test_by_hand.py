@@ -14,7 +14,7 @@ import pytest
 from openclaw_under_test import PLUGIN_ID, PLUGIN_SOURCE, OpenClaw, Terminal, wait_until
 from standin_proxy import ANSWER, StandinProxy
 
-pytestmark = pytest.mark.openclaw
+pytestmark = [pytest.mark.openclaw, pytest.mark.long]
 
 MODELS = ["claude-opus-4.6", "claude-sonnet-4.5", "claude-3.7-sonnet"]
 README = (PLUGIN_SOURCE / "README.md").read_text()

@@ -134,6 +134,7 @@ def test_the_sign_in_corrects_answers_closes_fallbacks_and_starts_with_what_is_t
     assert openclaw.config()["models"]["providers"][PLUGIN_ID]["baseUrl"] == "http://localhost:9998"
 
 
+@pytest.mark.long
 def test_a_key_in_a_file_reaches_the_proxy_and_stands_nowhere_else(openclaw, proxy):
     openclaw.write_config(plugin_config={"autoStart": False})
     assert openclaw.converse(LOGIN, answers(port=str(proxy.port)))[0] == 0
@@ -239,6 +240,7 @@ def test_a_running_gateway_loads_the_plugin_with_its_configuration(tmp_path):
         openclaw.stop_gateway(signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_a_killed_gateway_leaves_no_orphan_and_the_next_one_starts_its_own(openclaw):
     # As on a host that this collection manages, where OpenClaw may not write its configuration.
     openclaw.environment["OPENCLAW_CONFIG_READONLY"] = "1"
@@ -256,6 +258,7 @@ def test_a_killed_gateway_leaves_no_orphan_and_the_next_one_starts_its_own(openc
     wait_until(lambda: not children(port), seconds=15, what="nothing outlives the gateway")
 
 
+@pytest.mark.long
 def test_a_crash_loop_ends(openclaw):
     port = free_port()
     supervised(openclaw, port, restartDelayMs=100, maxRestarts=2, command=["/bin/false"])

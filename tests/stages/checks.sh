@@ -59,7 +59,7 @@ run_pytest() {
   local name=$1 report=$root/.cache/logs/pytest.xml
   shift
   rm -f "$report"
-  attempt "$name" python -m pytest --quiet --continue-on-collection-errors --junit-xml="$report" "$@"
+  attempt "$name" python -m pytest --quiet --durations=25 --continue-on-collection-errors --junit-xml="$report" "$@"
   count_report "$name" "$report"
 }
 

@@ -175,6 +175,7 @@ def test_npm_with_another_integrity_fails_by_name(npm):
     assert [item.name for item in (npm.path / "releases").iterdir()] == [before.partition("/")[2]]
 
 
+@pytest.mark.long
 def test_npm_from_a_directory(npm, node, shared):
     tarballs = shared / "tarballs"
     tarballs.mkdir(mode=0o700)
@@ -235,6 +236,7 @@ def test_pip_with_another_hash_fails_by_name(pip):
     assert os.readlink(pip.path / "current") == before
 
 
+@pytest.mark.long
 def test_pip_from_a_directory(pip, shared):
     wheels = shared / "wheels"
     wheels.mkdir(mode=0o700)

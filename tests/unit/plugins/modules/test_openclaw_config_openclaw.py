@@ -233,6 +233,7 @@ def test_openclaw_does_not_put_an_older_copy_back(host: Host) -> None:
     assert not list(host.state.glob("*.clobbered*"))
 
 
+@pytest.mark.long
 def test_no_update_is_lost_against_config_set(host: Host) -> None:
     """OpenClaw's own writer in a loop, ours in another: both edits are in the file at the end."""
     host.edit(patch=ROUTE)
