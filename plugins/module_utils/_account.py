@@ -10,8 +10,12 @@ import grp
 import os
 import posixpath
 import pwd
+import re
 import secrets
+import shutil
+import signal
 import stat
+import time
 import typing as t
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +26,14 @@ MAXIMUM_SECRET_BYTES = 65536
 MINIMUM_GENERATED_BYTES = 16
 # useradd --system stays below; Debian Policy 9.2.2.
 FIRST_LOGIN_UID = 1000
+# Where any user may leave something behind.
+SHARED_DIRECTORIES = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # noqa: S108
+# Somebody who names one of these as a service's own directory has mistyped; see hier(7).
+_SYSTEM_DIRECTORIES = re.compile(
+    r"/*|/(boot|dev|proc|run|sys|bin|sbin|lib[0-9]*)(/.*)?|/[^/]+|/usr/[^/]+|/usr/(bin|sbin|lib[0-9]*|share)/[^/]+"
+    r"|/usr/local/[^/]+|/var/[^/]+|/etc/(systemd|apt|ssh|ssl|pam\.d|security)(/.*)?"
+)
+_TERMINATION_SECONDS = 3.0
 
 
 class AccountError(Exception):
@@ -52,7 +64,8 @@ class Directory:
 class Secret:
     """A file with one secret. Exactly one of ``generate``, ``content`` and ``copy_of`` says where it comes from.
 
-    ``generate``: random bytes, written as hexadecimal after ``prefix``. ``present`` False removes the file.
+    ``generate``: random bytes, written as hexadecimal after ``prefix``. ``generation``: a secret of another one is
+    replaced; None takes whatever is there. ``present`` False removes the file.
     """
 
     path: str
@@ -65,6 +78,19 @@ class Secret:
     copy_of: str | None = None
     rotate: bool = False
     present: bool = True
+    generation: int | None = None
+
+    @property
+    def mark(self) -> str:
+        """What a generated secret begins with. The generation is part of it, so that no record can disagree."""
+        return self.prefix + (f"{self.generation}-" if self.generation is not None and self.generation > 1 else "")
+
+    def is_of_generation(self, content: bytes) -> bool:
+        """Whether a secret that is there is of the wanted generation; one that somebody else wrote is of the first."""
+        if self.generation is None:
+            return True
+        found = re.fullmatch(re.escape(self.prefix.encode()) + rb"([0-9]{1,9})-[0-9a-f]+", content)
+        return (int(found.group(1)) if found else 1) == self.generation
 
 
 @dataclass
@@ -231,9 +257,9 @@ def _secret_bytes(secret: Secret, found: _files.FileState | None) -> bytes:
                 " create it first, or do without the copy"
             )
         return source.content
-    if found is not None and not secret.rotate and found.content:
+    if found is not None and not secret.rotate and found.content and secret.is_of_generation(found.content):
         return found.content
-    return (secret.prefix + secrets.token_hex(secret.generate or 0)).encode()
+    return (secret.mark + secrets.token_hex(secret.generate or 0)).encode()
 
 
 def converge_secret(secret: Secret, outcome: Outcome, *, check_mode: bool) -> None:
@@ -303,3 +329,110 @@ def converge(
     for secret in secret_files:
         converge_secret(secret, outcome, check_mode=check_mode)
     return outcome
+
+
+def remove(
+    account: Account | None, directories: t.Sequence[Directory], *, run: RunCommand, check_mode: bool
+) -> Outcome:
+    """Remove directories with everything below them, then the account with its processes, its home and what it left in
+    the directories for temporary files. What is not there is fine. Raises AccountError, FileError or OSError.
+    """
+    outcome = Outcome()
+    for path in [directory.path for directory in directories] + ([account.home] if account else []):
+        if _SYSTEM_DIRECTORIES.fullmatch(posixpath.normpath(path)):
+            raise AccountError(f"{path}: is not a directory of one service alone, and is not removed with all below it")
+    found = _service_account(account) if account is not None else None
+    if found is not None:
+        _end_processes(found.pw_uid, outcome, check_mode=check_mode)
+    for directory in directories:
+        _remove_tree(directory.path, outcome, check_mode=check_mode)
+    if account is not None:
+        # A home that outlives its account goes as well: the next account might get the same uid.
+        _remove_tree(account.home, outcome, check_mode=check_mode)
+    if account is not None and found is not None:
+        for path in _left_behind(found.pw_uid):
+            _remove_tree(path, outcome, check_mode=check_mode)
+        outcome.note(f"user {account.name}", "")
+        if not check_mode:
+            _delete_account(account.name, run)
+    return outcome
+
+
+def _service_account(account: Account) -> pwd.struct_passwd | None:
+    try:
+        found = pwd.getpwnam(account.name)
+    except KeyError:
+        return None
+    if found.pw_uid == 0 or found.pw_uid >= FIRST_LOGIN_UID or found.pw_dir != account.home:
+        raise AccountError(
+            f"user {account.name} has uid {found.pw_uid} and home {found.pw_dir}, so it is not the service's account"
+            f" with home {account.home}, and is not removed. Name the account and the home that were installed"
+        )
+    return found
+
+
+def _processes_of(uid: int) -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        with suppress(OSError):
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == uid:
+                found.append(int(name))
+    return found
+
+
+def _end_processes(uid: int, outcome: Outcome, *, check_mode: bool) -> None:
+    running = _processes_of(uid)
+    if not running:
+        return
+    outcome.note(f"{len(running)} processes of uid {uid}", "")
+    if check_mode:
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _TERMINATION_SECONDS
+        for process in _processes_of(uid):
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+        while _processes_of(uid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    remaining = _processes_of(uid)
+    if remaining:
+        raise AccountError(f"processes {remaining} of uid {uid} do not end, so the account stays; look at them with ps")
+
+
+def _left_behind(uid: int) -> list[str]:
+    found = []
+    for directory in SHARED_DIRECTORIES:
+        with suppress(OSError):
+            for name in sorted(os.listdir(directory)):
+                path = posixpath.join(directory, name)
+                with suppress(FileNotFoundError):
+                    if os.lstat(path).st_uid == uid:
+                        found.append(path)
+    return found
+
+
+def _remove_tree(path: str, outcome: Outcome, *, check_mode: bool) -> None:
+    parent, name = posixpath.split(posixpath.normpath(path))
+    try:
+        with _files.open_directory(parent) as descriptor:
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            outcome.note(f"{_describe(path, status)}, with everything below it", "")
+            if check_mode:
+                return
+            if stat.S_ISDIR(status.st_mode):
+                # shutil follows no link below it; the parent is this very directory, whatever its path leads to by now.
+                shutil.rmtree(f"/proc/self/fd/{descriptor}/{name}")
+            else:
+                os.unlink(name, dir_fd=descriptor)
+    except FileNotFoundError:
+        return
+
+
+def _delete_account(name: str, run: RunCommand) -> None:
+    code, _output, error = run(["userdel", name])
+    if code != 0:
+        raise AccountError(f"userdel {name} failed with status {code}: {error.strip()}")
+    if _group_exists(name):
+        code, _output, error = run(["groupdel", name])
+        if code != 0:
+            raise AccountError(f"groupdel {name} failed with status {code}: {error.strip()}")

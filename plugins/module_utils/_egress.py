@@ -29,7 +29,7 @@ UNIT = "failclosed-openclaw-egress"
 DIRECTORY = "/etc/failclosed-openclaw"
 RULES = f"{DIRECTORY}/egress.nft"
 RECORD = "/var/lib/failclosed-openclaw/egress.json"
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 DEFAULT, STRICT = "default", "strict"
 PASSED, FAILED, UNKNOWN, NOT_APPLICABLE = "passed", "failed", "unknown", "not-applicable"
 
@@ -87,6 +87,8 @@ class Policy:
     uid_ranges: tuple[tuple[int, int], ...] = ()
     proxy: Proxy | None = None
     strict: Strict | None = None
+    # The proxy on another machine: it may be reached even where its address is in a denied network.
+    remote: tuple[Destination, ...] = ()
 
     @property
     def mode(self) -> str:
@@ -205,13 +207,16 @@ def _strict_rules(strict: Strict) -> list[str]:
 def _chains(policy: Policy) -> dict[str, list[str]]:
     ipv4 = [network for network in policy.blocked if network.version == 4]
     ipv6 = [network for network in policy.blocked if network.version == 6]
-    gateway = []
+    # With a source route the destination that counts stands in the option.
+    gateway = ["ip option lsrr exists goto refuse_denied", "ip option ssrr exists goto refuse_denied"]
+    # Before the denials, and each for one port of one address alone.
+    gateway += [
+        f"{_daddr(proxy.network)} {proxy.protocol} dport {_ports(proxy.ports)} accept" for proxy in policy.remote
+    ]
     if ipv4:
         gateway.append("ip daddr @denied_ipv4 goto refuse_denied")
     if ipv6:
         gateway.append("ip6 daddr @denied_ipv6 goto refuse_denied")
-    # With a source route the destination that counts stands in the option.
-    gateway += ["ip option lsrr exists goto refuse_denied", "ip option ssrr exists goto refuse_denied"]
     if policy.strict is not None:
         gateway += _strict_rules(policy.strict)
     output = []
@@ -441,6 +446,7 @@ class Record:
     rules: str
     digest: str
     routed: tuple[str, ...]
+    remote: tuple[Destination, ...] = ()
     probes: tuple[Probe, ...] = field(default=())
     enforced: bool | None = None
 
@@ -458,6 +464,7 @@ class Record:
             "rules": self.rules,
             "digest": self.digest,
             "routed": list(self.routed),
+            "remote": [{"network": str(each.network), "ports": list(each.ports)} for each in self.remote],
             "probes": [{"id": probe.id, "result": probe.result, "detail": probe.detail} for probe in self.probes],
             "enforced": self.enforced,
         }
@@ -471,6 +478,7 @@ class Record:
             uid_ranges=self.uid_ranges,
             proxy=self.proxy,
             strict=Strict(allowed) if self.mode == STRICT else None,
+            remote=self.remote,
         )
 
 
@@ -497,6 +505,10 @@ def _record(document: t.Any) -> Record | None:
             rules=str(document["rules"]),
             digest=str(document["digest"]),
             routed=tuple(str(family) for family in document["routed"]),
+            remote=tuple(
+                Destination(ipaddress.ip_network(each["network"]), "tcp", tuple(int(port) for port in each["ports"]))
+                for each in document["remote"]
+            ),
             probes=tuple(
                 Probe(str(each["id"]), str(each["result"]), str(each["detail"])) for each in document["probes"]
             ),

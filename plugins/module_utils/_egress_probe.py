@@ -124,7 +124,7 @@ def targets(policy: _egress.Policy) -> list[tuple[str, str]]:
     """The addresses that the gateway must not reach, each with the name of the counters that show it."""
     found = [(first_address(network), "denied") for network in policy.denied]
     if policy.strict is not None:
-        reachable = [destination.network for destination in policy.strict.allowed]
+        reachable = [destination.network for destination in (*policy.strict.allowed, *policy.remote)]
         for address in NOBODYS_ADDRESSES:
             if not any(_contains(network, address) for network in (*policy.denied, *reachable)):
                 found.append((address, "strict"))
@@ -181,7 +181,7 @@ class Prober:
 
     def run(self) -> list[Probe]:
         """Every probe that applies to this policy and this host."""
-        return [*self.direct(), *self.proxy_port()]
+        return [*self.direct(), *self.remote_proxy(), *self.proxy_port()]
 
     def _counted(self, identity: Identity, attempts: t.Sequence[Attempt]) -> tuple[list[str], dict[str, int]]:
         before = self._counters()
@@ -192,11 +192,21 @@ class Prober:
         moved = {name: count - before.get(name, 0) for name, count in after.items()}
         return outcomes, {name: count for name, count in moved.items() if count}
 
+    def _port(self, address: str) -> int:
+        """A port that is refused there: not that of a proxy on another machine."""
+        taken = {
+            port
+            for each in self._policy.remote
+            if _contains(each.network, address)
+            for port in each.ports
+        }
+        return next(port for port in (HTTPS, HTTPS + 1) if port not in taken)
+
     def direct(self) -> list[Probe]:
         """Whether the gateway's user is refused by this table, and another user is not."""
         found = targets(self._policy)
         kinds = [(address, kind, protocol) for address, kind in found for protocol in ("tcp", "udp")]
-        attempts = [Attempt(protocol, address, HTTPS) for address, _kind, protocol in kinds]
+        attempts = [Attempt(protocol, address, self._port(address)) for address, _kind, protocol in kinds]
         probes: list[Probe] = []
         moved: dict[str, int] = {}
         control_moved: dict[str, int] = {}
@@ -238,6 +248,37 @@ class Prober:
                 " control: the gateway's user keeps trying other ways by itself, so nothing could be told apart",
             ),
         ]
+
+    def remote_proxy(self) -> list[Probe]:
+        """Whether this table lets the gateway's user through to the proxy on another machine, on its port alone.
+
+        The proxy may be down: what counts is that no counter moves. The port beside it is the control.
+        """
+        probes = []
+        for proxy in self._policy.remote:
+            address = str(proxy.network.network_address)
+            denied = any(_contains(network, address) for network in self._policy.denied)
+            beside = next(port for port in range(1, 65536) if port not in proxy.ports)
+            outcomes, moved = self._counted(self._gateway, [Attempt("tcp", address, port) for port in proxy.ports])
+            through = not moved and not set(outcomes) & {"EPERM", "EACCES"}
+            probes.append(
+                Probe(
+                    f"proxy-way {address}",
+                    PASSED if through else FAILED,
+                    f"{', '.join(outcomes)}; {_counts(moved)} counted",
+                )
+            )
+            if denied or self._policy.strict is not None:
+                outcomes, moved = self._counted(self._gateway, [Attempt("tcp", address, beside)])
+                refused = outcomes[0] in _REFUSALS and sum(moved.values()) >= 1
+                probes.append(
+                    Probe(
+                        f"proxy-way-alone {address}",
+                        PASSED if refused else FAILED,
+                        f"port {beside}: {outcomes[0]}; {_counts(moved)} counted",
+                    )
+                )
+        return probes
 
     def proxy_port(self, squatted: str = "") -> list[Probe]:
         """Whether only the named users get to the proxy's port, and only the proxy may answer from it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 import threading
 import time
 import typing as t
@@ -32,18 +33,31 @@ def _hang_up(connected: socket.socket) -> None:
         connected.shutdown(socket.SHUT_RDWR)
 
 
-def probe(url: str, *, json_key: str | None = None, timeout: float = 5.0) -> Readiness:
+def _connection(
+    scheme: str, host: str, port: int | None, timeout: float, authority: str
+) -> http.client.HTTPConnection:
+    if scheme != "https":
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+    # With an authority of its own nobody else's certificate counts.
+    context = ssl.create_default_context(cadata=authority) if authority else ssl.create_default_context()
+    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+
+
+def probe(url: str, *, json_key: str | None = None, timeout: float = 5.0, authority: str = "") -> Readiness:
     """Request ``url`` (no proxy from the environment) once; ``timeout`` in seconds for all of it.
 
     Ready means status 200 and, with ``json_key``, a JSON object whose member of that name is ``true``: OpenClaw's
     /readyz answers ``{"ready": true, "failing": []}`` and a port that merely listens proves nothing.
+    ``authority``: certificates (PEM) that alone are believed for https, instead of the system's.
     Raises ValueError for anything but a http or https URL.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"'{url}' is not a http:// or https:// URL")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout)
+    try:
+        connection = _connection(parts.scheme, parts.hostname, parts.port, timeout, authority)
+    except (ssl.SSLError, ValueError) as error:
+        return Readiness(False, f"the given authority is no certificate: {error}")
     limit: threading.Timer | None = None
     target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     try:

@@ -411,6 +411,13 @@ ROUTES: tuple[Route, ...] = (
         (REWRITTEN, *_KERNEL),
     ),
     Route(
+        "provider-transport",
+        SPECIAL,
+        ("models.providers.*.baseUrl", "models.providers.*.request.tls.insecureSkipVerify"),
+        "A proxy on another machine is reached without TLS, or any certificate is believed",
+        (AUDIT_ONLY,),
+    ),
+    Route(
         "model-base-url",
         SPECIAL,
         ("models.providers.*.models[].baseUrl",),
@@ -670,6 +677,7 @@ ROUTES: tuple[Route, ...] = (
 # What to do about a finding that no edit of openclaw.json closes, or not in the way that people would want.
 REMEDIES: dict[str, str] = {
     "provider-base-url": "Run site.yml, or set openclaw_provider_base_url to where the proxy is.",
+    "provider-transport": "Put TLS in front of the proxy (role openclaw_ingress) and run site.yml.",
     "provider-credential": "Give the proxy a key of its own (openclaw_provider_inbound_key), none of the direct API.",
     "remote-inference": "Run agents on this gateway, or look at the other machine, too.",
     "external-harness": "Switch it off; it does not use the proxy's provider.",

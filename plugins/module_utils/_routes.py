@@ -487,6 +487,7 @@ class Routes:
                 if own is not None and not self.is_proxy(own):
                     yield self._hit(BY_ID["model-base-url"], path, BYPASS, self.resolve_endpoint(own)[1])
             request = _object(definition.get("request"))
+            yield from self._transport(base, definition.get("baseUrl"), _object(request.get("tls")))
             proxy = _object(request.get("proxy"))
             if proxy:
                 yield self._hit(
@@ -503,6 +504,19 @@ class Routes:
                     UNKNOWN,
                     f"leads to {named(shape)}",
                 )
+
+    def _transport(self, base: Path, url: Any, tls: Mapping[str, Any]) -> Iterator[Hit]:
+        """Whether a proxy on another machine is the one that answers: without TLS anybody on the way may be."""
+        route = BY_ID["provider-transport"]
+        found = address_of(url)
+        if found is None:
+            return
+        if not found.is_loopback and urlsplit(str(url)).scheme in ("http", "ws"):
+            why = f"leads to {named(found.host)} port {found.port} in clear, so that others may read it or answer"
+            yield self._hit(route, (*base, "baseUrl"), UNKNOWN, why)
+        if tls.get("insecureSkipVerify"):
+            why = f"{named(found.host)} may show any certificate"
+            yield self._hit(route, (*base, "request", "tls", "insecureSkipVerify"), UNKNOWN, why)
 
     def _credentials_of(self, base: Path, definition: Mapping[str, Any], request: Mapping[str, Any]) -> Iterator[Hit]:
         places: list[tuple[Path, Any]] = [

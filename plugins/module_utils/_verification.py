@@ -37,6 +37,7 @@ _RECEIPT_LIMIT = 1_000_000
 _UNIT_NOT_LOADED = 5
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 SEPARATE_USERS = "separate-users"
+TRANSPORT = "proxy-transport"
 
 
 class VerificationError(Exception):
@@ -69,6 +70,8 @@ class Expectation:
     proxy_uid: int | None
     proxy_liveness_url: str
     gateway_ready_url: str
+    base_url: str = ""
+    proxy_authority: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,8 @@ def check_proxy(expectation: Expectation) -> list[Check]:
     checks = []
     if expectation.proxy_uid is not None:
         checks.append(check_proxy_owner(expectation, expectation.proxy_uid))
+    elif expectation.base_url:
+        checks.append(check_transport(expectation))
     if expectation.proxy_liveness_url:
         checks.append(check_proxy_alive(expectation))
     elif expectation.proxy_uid is None:
@@ -185,6 +190,25 @@ def check_proxy(expectation: Expectation) -> list[Check]:
             )
         )
     return checks
+
+
+def check_transport(expectation: Expectation) -> Check:
+    """Whether what goes to a proxy on another machine is encrypted, and whether that machine is the one that is meant."""
+    if not expectation.base_url.startswith("https:"):
+        return Check(
+            TRANSPORT,
+            FAILED,
+            f"prompts and the key cross the network to {expectation.proxy_host} in clear",
+            "Put TLS in front of the proxy (role openclaw_ingress) and set openclaw_proxy_allow_cleartext to false.",
+        )
+    whose = "the given authority" if expectation.proxy_authority else "an authority that this host trusts"
+    url = expectation.proxy_liveness_url
+    if not url.startswith("https:"):
+        return Check(TRANSPORT, UNKNOWN, "no address was given at which TLS could be tried", "Give the liveness path.")
+    readiness = _readiness.probe(url, authority=expectation.proxy_authority)
+    if readiness.ok:
+        return Check(TRANSPORT, PASSED, f"TLS, with a certificate for {expectation.proxy_host} signed by {whose}")
+    return Check(TRANSPORT, UNKNOWN, readiness.detail, "Look at the proxy's host: systemctl status openclaw-ingress")
 
 
 def check_separate_users(proxy_uid: int, gateway_uid: int) -> Check:
@@ -230,12 +254,13 @@ def check_proxy_owner(expectation: Expectation, proxy_uid: int) -> Check:
 
 
 def check_proxy_alive(expectation: Expectation) -> Check:
-    readiness = _readiness.probe(expectation.proxy_liveness_url)
+    readiness = _readiness.probe(expectation.proxy_liveness_url, authority=expectation.proxy_authority)
+    where = "" if expectation.proxy_uid is not None else f" on {expectation.proxy_host}"
     return Check(
         "proxy-alive",
         PASSED if readiness.ok else FAILED,
         readiness.detail,
-        "" if readiness.ok else "Look with: journalctl -u openclaw-proxy -n 50",
+        "" if readiness.ok else f"Look{where} with: journalctl -u openclaw-proxy -n 50",
     )
 
 

@@ -65,6 +65,13 @@ options:
     description: Whether the proxy listens beyond loopback, so that its port is guarded on every interface.
     type: bool
     default: false
+  proxy_addresses:
+    description:
+      - Addresses of a proxy on another machine. The gateway's user may reach them on O(proxy_port) by TCP, and on no other
+        port for their sake, even where they are in O(denied_networks) or O(strict=true).
+    type: list
+    elements: str
+    default: []
   proxy_clients:
     description: More users that may talk to the proxy's port, beside root, the gateway's and the proxy's.
     type: list
@@ -139,6 +146,14 @@ EXAMPLES = r"""
     allowed:
       - network: 198.51.100.0/24
         ports: [443]
+
+- name: Deny a whole network, and leave the gateway the port of the proxy that is in it
+  failclosed.openclaw.openclaw_egress:
+    gateway_user: openclaw
+    gateway_unit: openclaw-gateway.service
+    denied_networks: [192.0.2.0/24, 198.51.100.0/24]
+    proxy_addresses: [198.51.100.7]
+    proxy_port: 3443
 
 - name: Remove the rule
   failclosed.openclaw.openclaw_egress:
@@ -260,6 +275,13 @@ def _strict(module: AnsibleModule, denied: tuple[_egress.Network, ...]) -> _egre
     return _egress.Strict(allowed, unique, tuple(params["served_ports"]))
 
 
+def _host_address(text: str) -> _egress.Network:
+    network = _egress.parse_network(text, "proxy_addresses")
+    if network.num_addresses != 1:
+        raise _egress.EgressError(f"proxy_addresses contains '{text}', a network: give the addresses of the proxy alone.")
+    return network
+
+
 def _policy(module: AnsibleModule, gateway: pwd.struct_passwd, proxy: pwd.struct_passwd | None) -> _egress.Policy:
     params = module.params
     denied = _egress.parse_denied(params["denied_networks"], "denied_networks")
@@ -274,6 +296,9 @@ def _policy(module: AnsibleModule, gateway: pwd.struct_passwd, proxy: pwd.struct
         uid_ranges=_egress.subordinate_ranges(_text("/etc/subuid"), gateway.pw_name, gateway.pw_uid),
         proxy=guarded,
         strict=_strict(module, denied),
+        remote=tuple(
+            _egress.Destination(_host_address(text), "tcp", (params["proxy_port"],)) for text in params["proxy_addresses"]
+        ),
     )
 
 
@@ -387,6 +412,7 @@ class _Run:
             rules=_egress.digest_of(self.rules),
             digest=_egress.listing_digest(listing),
             routed=routed,
+            remote=self.policy.remote,
         )
         last = self.record
         proven = last is not None and last.enforced is True and record == _without_results(last)
@@ -495,6 +521,7 @@ def main() -> None:
             "proxy_user": {"type": "str", "default": ""},
             "proxy_port": {"type": "int", "default": 3456},
             "proxy_exposed": {"type": "bool", "default": False},
+            "proxy_addresses": {"type": "list", "elements": "str", "default": []},
             "proxy_clients": {"type": "list", "elements": "str", "default": []},
             "strict": {"type": "bool", "default": False},
             "allowed": {

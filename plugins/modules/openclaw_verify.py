@@ -145,6 +145,18 @@ options:
     description: Address that answers with status 200 while the proxy is alive. Empty means that it is not asked.
     type: str
     default: ""
+  proxy_ca_certificate:
+    description:
+      - For a proxy on another machine, certificates (PEM) of the authorities that alone may have signed its certificate.
+        Empty means those that this host trusts.
+    type: str
+    default: ""
+  accept_cleartext:
+    description:
+      - Whether a proxy on another machine without TLS is a warning and no failure. The host is then functional, and
+        RV(passed) stays false, because prompts and the key cross the network in clear.
+    type: bool
+    default: false
   proxy_service:
     description: The proxy's systemd service. Needed for O(proxy_stopped).
     type: str
@@ -349,6 +361,8 @@ def _expectation(module: AnsibleModule) -> _verification.Expectation:
         proxy_uid=proxy_uid,
         proxy_liveness_url=params["proxy_liveness_url"],
         gateway_ready_url=params["gateway_ready_url"],
+        base_url=params["base_url"] or "",
+        proxy_authority=params["proxy_ca_certificate"].strip(),
     )
 
 
@@ -439,7 +453,10 @@ def _verify(
         report.checks.append(_verification.check_separate_users(expectation.proxy_uid, account.uid))
         if params["accept_shared_user"]:
             report.tolerated |= {_verification.SEPARATE_USERS}
-    live = [check for check in report.checks if check.id != _verification.SEPARATE_USERS]
+    if params["accept_cleartext"] and not expectation.base_url.startswith("https:"):
+        report.tolerated |= {_verification.TRANSPORT}
+    aside = {_verification.SEPARATE_USERS, *(report.tolerated & {_verification.TRANSPORT})}
+    live = [check for check in report.checks if check.id not in aside]
     report.checks.append(_audit_routes(module, subject, report))
     demanded = [name for name in ("model_run", "proxy_stopped") if params[name]]
     try:
@@ -524,6 +541,8 @@ def main() -> None:
             "proxy_port": {"type": "int", "default": 3456},
             "proxy_user": {"type": "str", "default": ""},
             "proxy_liveness_url": {"type": "str", "default": ""},
+            "proxy_ca_certificate": {"type": "str", "default": ""},
+            "accept_cleartext": {"type": "bool", "default": False},
             "proxy_service": {"type": "str"},
             "accept_shared_user": {"type": "bool", "default": False},
             "gateway_ready_url": {"type": "str", "default": "http://127.0.0.1:18789/readyz"},

@@ -28,6 +28,15 @@ attributes:
     support: partial
     description: With C(rotate) in O(secrets) a new secret is made on every run.
 options:
+  state:
+    description:
+      - With V(absent), O(directories) are removed with everything below them, and so is the account of O(name) with its
+        group, its processes, O(home), and what it left in the directories for temporary files. O(secrets) may not be named
+        then; they go with their directory.
+      - An account with another home or a person's uid is refused, and so is a directory of the system such as C(/etc).
+    type: str
+    choices: [present, absent]
+    default: present
   name:
     description:
       - Name of the user and of its group. Without it no account is touched, and every directory and secret has to name
@@ -101,6 +110,12 @@ options:
         description: Make a new secret although there is one.
         type: bool
         default: false
+      generation:
+        description:
+          - With O(secrets[].generate), which secret in a row it is. Another number replaces the secret, once. The number
+            stands in the secret itself, after O(secrets[].prefix), from the second one on.
+          - Without it any secret that is there stays.
+        type: int
       copy_of:
         description: Path of a file on the host whose content this file shall have.
         type: path
@@ -149,6 +164,15 @@ EXAMPLES = r"""
         group: root
         copy_of: /etc/openclaw-proxy/credentials/inbound-key
 
+- name: Remove the proxy's account, its home, configuration, secrets and programs
+  failclosed.openclaw.service_account:
+    state: absent
+    name: openclaw-proxy
+    home: /var/lib/openclaw-proxy
+    directories:
+      - path: /etc/openclaw-proxy
+      - path: /opt/openclaw-proxy
+
 - name: Replace the key between gateway and proxy
   failclosed.openclaw.service_account:
     name: openclaw-proxy
@@ -159,7 +183,7 @@ EXAMPLES = r"""
         group: root
         generate: 32
         prefix: sk-
-        rotate: true
+        generation: 2
 """
 
 RETURN = r"""
@@ -221,6 +245,11 @@ def _secret(module: AnsibleModule, options: dict[str, t.Any]) -> _account.Secret
         module.fail_json(
             msg=f"secrets: {path} has generate: {options['generate']}; less than {minimum} bytes can be guessed."
         )
+    generation = options["generation"]
+    if generation is not None and (options["generate"] is None or not 1 <= generation < 10**9):
+        module.fail_json(
+            msg=f"secrets: {path} has generation: {generation}: it is a number from 1 on, together with generate."
+        )
     if content is not None and not str(content):
         module.fail_json(msg=f"contents: the secret for {path} is empty; give the secret, or state: absent.")
     return _account.Secret(
@@ -234,6 +263,7 @@ def _secret(module: AnsibleModule, options: dict[str, t.Any]) -> _account.Secret
         copy_of=options["copy_of"],
         rotate=options["rotate"],
         present=present,
+        generation=generation,
     )
 
 
@@ -245,6 +275,7 @@ def main() -> None:
     }
     module = AnsibleModule(
         argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "name": {"type": "str"},
             "home": {"type": "path"},
             "shell": {"type": "path", "default": "/usr/sbin/nologin"},
@@ -267,6 +298,7 @@ def main() -> None:
                     "generate": {"type": "int"},
                     "prefix": {"type": "str", "default": ""},
                     "rotate": {"type": "bool", "default": False},
+                    "generation": {"type": "int"},
                     "copy_of": {"type": "path"},
                 },
             },
@@ -296,8 +328,13 @@ def main() -> None:
     def run(command: list[str]) -> tuple[int, str, str]:
         return t.cast("tuple[int, str, str]", module.run_command(command))
 
+    if module.params["state"] == "absent" and secrets:
+        module.fail_json(msg="secrets: with state: absent they go with their directory; name that in directories.")
     try:
-        outcome = _account.converge(account, directories, secrets, run=run, check_mode=module.check_mode)
+        if module.params["state"] == "absent":
+            outcome = _account.remove(account, directories, run=run, check_mode=module.check_mode)
+        else:
+            outcome = _account.converge(account, directories, secrets, run=run, check_mode=module.check_mode)
     except (_account.AccountError, _files.FileError, OSError) as error:
         module.fail_json(msg=f"{name}: {error}" if name else str(error))
     module.exit_json(

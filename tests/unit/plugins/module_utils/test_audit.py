@@ -104,6 +104,7 @@ TRIGGERS: dict[str, Prepare] = {
     "speech-provider": config({"tts": {"provider": "elevenlabs"}}),
     "speech-model": config({"talk": {"realtime": {"model": "openai/gpt-realtime"}}}),
     "provider-base-url": config(provider(baseUrl="https://api.anthropic.com")),
+    "provider-transport": config(provider(request={"tls": {"insecureSkipVerify": True}})),
     "model-base-url": config(models(baseUrl="https://api.anthropic.com")),
     "provider-credential": config(provider(apiKey="${ANTHROPIC_API_KEY}")),
     "provider-request-proxy": config(provider(request={"proxy": {"mode": "env-proxy"}})),
