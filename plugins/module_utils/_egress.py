@@ -208,15 +208,19 @@ def _chains(policy: Policy) -> dict[str, list[str]]:
     ipv4 = [network for network in policy.blocked if network.version == 4]
     ipv6 = [network for network in policy.blocked if network.version == 6]
     # With a source route the destination that counts stands in the option.
-    gateway = ["ip option lsrr exists goto refuse_denied", "ip option ssrr exists goto refuse_denied"]
-    # Before the denials, and each for one port of one address alone.
-    gateway += [
-        f"{_daddr(proxy.network)} {proxy.protocol} dport {_ports(proxy.ports)} accept" for proxy in policy.remote
-    ]
+    source_routes = ["ip option lsrr exists goto refuse_denied", "ip option ssrr exists goto refuse_denied"]
+    gateway = []
+    if policy.remote:
+        # Before the denials, and each for one port of one address alone.
+        gateway += source_routes
+        gateway += [
+            f"{_daddr(proxy.network)} {proxy.protocol} dport {_ports(proxy.ports)} accept" for proxy in policy.remote
+        ]
     if ipv4:
         gateway.append("ip daddr @denied_ipv4 goto refuse_denied")
     if ipv6:
         gateway.append("ip6 daddr @denied_ipv6 goto refuse_denied")
+    gateway += source_routes
     if policy.strict is not None:
         gateway += _strict_rules(policy.strict)
     output = []
@@ -343,11 +347,12 @@ def run_command(command: t.Sequence[str], data: str | None = None) -> tuple[int,
 
 
 class Nft:
-    """The program nft, at ``path``; only this table is asked for and touched."""
+    """The program nft, at ``path``; only one table of this collection is asked for and touched."""
 
-    def __init__(self, path: str = "nft", run: RunCommand = run_command) -> None:
+    def __init__(self, path: str = "nft", run: RunCommand = run_command, table: str = TABLE) -> None:
         self._path = path
         self._run = run
+        self._table = table
 
     def _call(self, *arguments: str, data: str | None = None) -> tuple[int, str, str]:
         try:
@@ -359,11 +364,11 @@ class Nft:
 
     def listing(self) -> dict[str, t.Any] | None:
         """The loaded table as nft's JSON; None when there is none. Raises EgressError when nft cannot say."""
-        code, output, error = self._call("--json", "list", "table", "inet", TABLE)
+        code, output, error = self._call("--json", "list", "table", "inet", self._table)
         if code != 0:
             if "No such file or directory" in error:
                 return None
-            raise EgressError(f"nft cannot list the table inet {TABLE}: {_first_line(error)}")
+            raise EgressError(f"nft cannot list the table inet {self._table}: {_first_line(error)}")
         try:
             document = json.loads(output)
         except ValueError:
@@ -374,7 +379,7 @@ class Nft:
         """Packets of each named counter; raises EgressError when the table is gone."""
         found = self.listing()
         if found is None:
-            raise EgressError(f"the table inet {TABLE} is gone; another program has removed it")
+            raise EgressError(f"the table inet {self._table} is gone; another program has removed it")
         return counters_of(found)
 
     def check(self, text: str) -> None:
@@ -385,9 +390,9 @@ class Nft:
 
     def delete(self) -> None:
         """Remove the table; raises EgressError."""
-        code, _output, error = self._call("delete", "table", "inet", TABLE)
+        code, _output, error = self._call("delete", "table", "inet", self._table)
         if code != 0:
-            raise EgressError(f"nft cannot remove the table inet {TABLE}: {_first_line(error)}")
+            raise EgressError(f"nft cannot remove the table inet {self._table}: {_first_line(error)}")
 
 
 def _first_line(text: str) -> str:

@@ -27,7 +27,7 @@ _MARK = "# Managed by Ansible, role failclosed.openclaw.openclaw_egress\n"
 
 _UNIT = """\
 [Unit]
-Description=Kernel rule for the OpenClaw gateway (nftables table inet {table})
+Description=Kernel rule for {subject} (nftables table inet {table})
 Documentation=man:nft(8)
 DefaultDependencies=no
 Wants=network-pre.target
@@ -106,10 +106,16 @@ class Installation:
     gateway_unit: str
 
     def service(self) -> _service_unit.Service:
-        names = {"nft": self.nft, "rules": _egress.RULES, "table": _egress.TABLE, "unit": _egress.UNIT}
+        names = {
+            "nft": self.nft,
+            "rules": _egress.RULES,
+            "table": _egress.TABLE,
+            "unit": _egress.UNIT,
+            "subject": "the OpenClaw gateway",
+        }
         files = [
             _service_unit.ManagedFile(_egress.RULES, self.rules.encode()),
-            _service_unit.ManagedFile(NFTABLES_DROP_IN, (_MARK + _NFTABLES.format(**names)).encode(), restart=False),
+            _service_unit.ManagedFile(NFTABLES_DROP_IN, (_MARK + nftables_drop_in(**names)).encode(), restart=False),
         ]
         if self.gateway_unit:
             if not _USER.match(self.gateway_user):
@@ -120,7 +126,17 @@ class Installation:
             text = _MARK + _GATEWAY.format(user=self.gateway_user, uid=self.gateway_uid, **names)
             path = gateway_drop_in(self.gateway_unit)
             files.append(_service_unit.ManagedFile(path, text.encode(), restart=False))
-        return _service_unit.Service(name=_egress.UNIT, unit=_MARK + _UNIT.format(**names), files=tuple(files))
+        return _service_unit.Service(name=_egress.UNIT, unit=_MARK + unit_text(**names), files=tuple(files))
+
+
+def unit_text(**names: str) -> str:
+    """The unit that loads a table: ``nft``, ``rules`` (its file), ``table``, and ``subject``, whom it is about."""
+    return _UNIT.format(**names)
+
+
+def nftables_drop_in(**names: str) -> str:
+    """What nftables.service does after it has flushed every table: load ``rules`` again with ``nft``."""
+    return _NFTABLES.format(**names)
 
 
 def find_nft(candidates: t.Sequence[str] = NFT_PATHS) -> str | None:
@@ -147,7 +163,13 @@ def converge(installation: Installation, *, run: _service_unit.RunCommand, check
 
     Raises ServiceError, FileError or OSError.
     """
-    service = installation.service()
+    return converge_service(installation.service(), run=run, check_mode=check_mode)
+
+
+def converge_service(
+    service: _service_unit.Service, *, run: _service_unit.RunCommand, check_mode: bool
+) -> _service_unit.Outcome:
+    """As above, for a unit whose files are its rules and drop-ins of other units, which need no restart."""
     drop_ins = [file for file in service.files if not file.restart]
     stale = any(_content(file.path) != file.content for file in drop_ins)
     if not check_mode:
@@ -172,11 +194,12 @@ def remove(gateway_unit: str, *, run: _service_unit.RunCommand, check_mode: bool
     outcome = _service_unit.remove(_egress.UNIT, paths, run=run, check_mode=check_mode)
     if not check_mode:
         for directory in {posixpath.dirname(path) for path in paths if path != _egress.RECORD}:
-            _remove_if_empty(directory)
+            remove_if_empty(directory)
     return outcome
 
 
-def _remove_if_empty(directory: str) -> None:
+def remove_if_empty(directory: str) -> None:
+    """Remove a directory that nothing is in; what is not there is fine."""
     try:
         if stat.S_ISDIR(os.lstat(directory).st_mode) and not os.listdir(directory):
             os.rmdir(directory)

@@ -509,7 +509,7 @@ class Routes:
         """Whether a proxy on another machine is the one that answers: without TLS anybody on the way may be."""
         route = BY_ID["provider-transport"]
         found = address_of(url)
-        if found is None:
+        if found is None or not self.is_proxy(url):
             return
         if not found.is_loopback and urlsplit(str(url)).scheme in ("http", "ws"):
             why = f"leads to {named(found.host)} port {found.port} in clear, so that others may read it or answer"

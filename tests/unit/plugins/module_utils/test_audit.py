@@ -158,7 +158,7 @@ COMPANIONS: dict[str, tuple[Prepare, str]] = {
 
 
 # What site.yml writes anyway, and what takes a person.
-CLOSED_BY_HAND = ("provider-base-url", "provider-credential", "external-harness")
+CLOSED_BY_HAND = ("provider-base-url", "provider-transport", "provider-credential", "external-harness")
 
 
 @pytest.fixture
