@@ -30,7 +30,7 @@ FIRST_LOGIN_UID = 1000
 SHARED_DIRECTORIES = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # noqa: S108
 # Somebody who names one of these as a service's own directory has mistyped; see hier(7).
 _SYSTEM_DIRECTORIES = re.compile(
-    r"/*|/(boot|dev|proc|run|sys|bin|sbin|lib[0-9]*)(/.*)?|/[^/]+|/usr/[^/]+|/usr/(bin|sbin|lib[0-9]*|share)/[^/]+"
+    r"/*|/(boot|dev|proc|sys|bin|sbin|lib[0-9]*)(/.*)?|/[^/]+|/usr/[^/]+|/usr/(bin|sbin|lib[0-9]*|share)/[^/]+"
     r"|/usr/local/[^/]+|/var/[^/]+|/etc/(systemd|apt|ssh|ssl|pam\.d|security)(/.*)?"
 )
 _TERMINATION_SECONDS = 3.0
@@ -52,12 +52,13 @@ class Account:
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory that shall exist; ``mode`` are permission bits."""
+    """A directory that shall exist; ``mode`` are permission bits. ``only_if_empty``: when it is removed."""
 
     path: str
     owner: str
     group: str
     mode: int
+    only_if_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -344,8 +345,12 @@ def remove(
     found = _service_account(account) if account is not None else None
     if found is not None:
         _end_processes(found.pw_uid, outcome, check_mode=check_mode)
+    gone: set[str] = set()
     for directory in directories:
+        if directory.only_if_empty and not _would_be_empty(directory.path, gone):
+            continue
         _remove_tree(directory.path, outcome, check_mode=check_mode)
+        gone.add(posixpath.normpath(directory.path))
     if account is not None:
         # A home that outlives its account goes as well: the next account might get the same uid.
         _remove_tree(account.home, outcome, check_mode=check_mode)
@@ -409,6 +414,15 @@ def _left_behind(uid: int) -> list[str]:
                     if os.lstat(path).st_uid == uid:
                         found.append(path)
     return found
+
+
+def _would_be_empty(path: str, gone: set[str]) -> bool:
+    try:
+        with _files.open_directory(path) as descriptor:
+            names = os.listdir(descriptor)
+    except FileNotFoundError:
+        return True
+    return all(posixpath.join(posixpath.normpath(path), name) in gone for name in names)
 
 
 def _remove_tree(path: str, outcome: Outcome, *, check_mode: bool) -> None:

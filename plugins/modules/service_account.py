@@ -73,6 +73,10 @@ options:
         description: Permission bits, octal, as a string.
         type: str
         default: "0755"
+      only_if_empty:
+        description: With O(state=absent), whether it is left alone unless nothing, or nothing but what goes before it, is in it.
+        type: bool
+        default: false
   secrets:
     description: Files with one secret each.
     type: list
@@ -284,7 +288,11 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {**place, "mode": {"type": "str", "default": "0755"}},
+                "options": {
+                    **place,
+                    "mode": {"type": "str", "default": "0755"},
+                    "only_if_empty": {"type": "bool", "default": False},
+                },
             },
             "secrets": {
                 "type": "list",
@@ -317,6 +325,7 @@ def main() -> None:
             _owner(module, options, "owner"),
             _owner(module, options, "group"),
             _mode(module, options["path"], options["mode"]),
+            options["only_if_empty"],
         )
         for options in module.params["directories"]
     ]

@@ -224,3 +224,92 @@ def test_absent_removes_the_secret_once(tmp_path: Path) -> None:
 def test_secret_in_a_missing_directory_names_the_directory(tmp_path: Path) -> None:
     with pytest.raises(_account.AccountError, match=f"{tmp_path}/none: does not exist"):
         converge(secrets=[secret(tmp_path / "none/token", generate=32)])
+
+
+def test_another_generation_is_another_secret_once(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    first = secret(path, generate=32, prefix="sk-", generation=1)
+    converge(secrets=[first])
+    original = path.read_text()
+    assert len(original) == 3 + 64
+    second = secret(path, generate=32, prefix="sk-", generation=2)
+    outcome = converge(secrets=[second])
+    assert outcome.replaced == [str(path)]
+    replaced = path.read_text()
+    assert replaced.startswith("sk-2-") and original[3:] not in replaced
+    assert not converge(secrets=[second]).changed
+    assert path.read_text() == replaced
+    # Back to the first one is another key again, and not the first.
+    assert converge(secrets=[first]).changed
+    assert path.read_text() != original
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_secret_that_somebody_wrote_counts_as_the_first_generation(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("written-by-hand")
+    path.chmod(0o400)
+    assert not converge(secrets=[secret(path, generate=32, prefix="sk-", generation=1)]).changed
+    assert converge(secrets=[secret(path, generate=32, prefix="sk-", generation=7)]).changed
+    assert path.read_text().startswith("sk-7-")
+
+
+def remove(
+    account: _account.Account | None = None, *paths: Path, run: Commands | None = None, check_mode: bool = False
+) -> _account.Outcome:
+    directories = [_account.Directory(str(path), OWNER, GROUP, 0o755) for path in paths]
+    return _account.remove(account, directories, run=run or Commands(), check_mode=check_mode)
+
+
+def test_directory_is_removed_with_everything_below_it_and_links_are_not_followed(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    gone = tmp_path / "gone"
+    (gone / "below").mkdir(parents=True)
+    (gone / "below" / "file").touch()
+    (gone / "link").symlink_to(kept)
+    assert remove(None, gone, check_mode=True).changed
+    assert gone.is_dir()
+    assert remove(None, gone).changed
+    assert not gone.exists() and (kept / "file").exists()
+    assert not remove(None, gone).changed
+
+
+def test_directory_that_is_not_empty_stays_if_only_an_empty_one_goes(tmp_path: Path) -> None:
+    parent = tmp_path / "parent"
+    child = parent / "child"
+    child.mkdir(parents=True)
+    directories = [
+        _account.Directory(str(child), OWNER, GROUP, 0o755),
+        _account.Directory(str(parent), OWNER, GROUP, 0o755, only_if_empty=True),
+    ]
+    (parent / "foreign").touch()
+    _account.remove(None, directories, run=Commands(), check_mode=False)
+    assert parent.exists() and not child.exists()
+    (parent / "foreign").unlink()
+    child.mkdir()
+    predicted = _account.remove(None, directories, run=Commands(), check_mode=True)
+    done = _account.remove(None, directories, run=Commands(), check_mode=False)
+    assert predicted.before == done.before and len(done.before) == 2
+    assert not parent.exists()
+
+
+@pytest.mark.parametrize("path", ["/", "/etc", "/usr", "/usr/lib", "/var/lib", "/etc/systemd/system", "/usr/local/bin"])
+def test_directory_of_the_system_is_not_removed(path: str) -> None:
+    with pytest.raises(_account.AccountError, match="is not a directory of one service alone"):
+        remove(None, Path(path), check_mode=True)
+
+
+def test_account_that_is_not_the_services_is_not_removed() -> None:
+    with pytest.raises(_account.AccountError, match="is not removed"):
+        remove(_account.Account("root", "/var/lib/fc"), check_mode=True)
+    found = pwd.getpwnam("daemon")
+    with pytest.raises(_account.AccountError, match=f"has uid {found.pw_uid} and home {found.pw_dir}"):
+        remove(_account.Account("daemon", "/var/lib/fc-other"), check_mode=True)
+
+
+def test_missing_account_is_fine(tmp_path: Path) -> None:
+    run = Commands()
+    assert not remove(_account.Account("fc-absent", str(tmp_path / "home")), run=run).changed
+    assert run.seen == []

@@ -339,3 +339,13 @@ def test_every_boot_has_its_identity(tmp_path: Path) -> None:
     fields = " ".join(str(number) for number in range(3, 40))
     (tmp_path / "1/stat").write_text(f"1 (a ) b) {fields}\n")
     assert _egress.boot_identity(str(tmp_path)) == "kernel/22"
+
+
+def test_a_proxy_on_another_machine_is_reached_on_its_port_before_the_denials() -> None:
+    proxy = _egress.Destination(ipaddress.ip_network("192.0.2.7"), "tcp", (3443,))
+    rules = rules_of(_egress.render(replace(POLICY, proxy=None, remote=(proxy,))), "gateway")
+    way = rules.index("ip daddr 192.0.2.7/32 tcp dport { 3443 } accept")
+    assert way < rules.index("ip daddr @denied_ipv4 goto refuse_denied")
+    # A source route would lead on from there.
+    assert rules.index("ip option lsrr exists goto refuse_denied") < way
+    assert rules.index("ip option ssrr exists goto refuse_denied") < way

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _ingress
+from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import FAILED, PASSED, UNKNOWN, Probe
+
+CLIENTS = _ingress.parse_clients(["192.0.2.10", "2001:db8::/64", "192.0.2.11"], "clients")
+IN_FRONT = _ingress.Policy("0.0.0.0", 3443, 995, CLIENTS, 3456, 996)  # noqa: S104
+ALONE = _ingress.Policy("192.0.2.1", 3456, 996, CLIENTS, 3456, 996)
+
+
+def rules_of(text: str, chain: str) -> list[str]:
+    lines = text.split(f"chain {chain} {{\n")[1].split("\n  }\n")[0].splitlines()
+    return [line.strip() for line in lines[1:]]
+
+
+def test_only_clients_get_to_the_port_and_nobody_from_outside_to_the_proxy() -> None:
+    assert rules_of(_ingress.render(IN_FRONT), "input") == [
+        "tcp dport 3443 ip saddr @clients_ipv4 accept",
+        "tcp dport 3443 ip6 saddr @clients_ipv6 accept",
+        "tcp dport 3443 counter name refused reject with tcp reset",
+        'iifname != "lo" tcp dport 3456 counter name refused reject with tcp reset',
+    ]
+
+
+def test_only_root_and_the_two_users_get_to_the_proxy_on_loopback_and_only_it_answers() -> None:
+    assert rules_of(_ingress.render(IN_FRONT), "output") == [
+        "tcp sport 3443 meta skuid != 995 counter name local_answer reject with tcp reset",
+        'oifname "lo" tcp dport 3456 meta skuid != { 0, 995, 996 } counter name local_client reject with tcp reset',
+        "tcp sport 3456 meta skuid != 996 counter name local_answer reject with tcp reset",
+    ]
+
+
+def test_without_anything_in_front_the_proxys_own_port_is_the_one() -> None:
+    text = _ingress.render(ALONE)
+    assert "dport 3443" not in text
+    assert rules_of(text, "input")[-1] == "tcp dport 3456 counter name refused reject with tcp reset"
+
+
+def test_the_table_is_replaced_in_one_transaction_and_is_its_own() -> None:
+    text = _ingress.render(IN_FRONT)
+    table = f"table inet {_ingress.TABLE}"
+    assert text.index(f"\n{table}\n") < text.index(f"\ndelete {table}\n") < text.index(f"\n{table} {{\n")
+    assert _ingress.TABLE != _egress.TABLE and _ingress.UNIT != _egress.UNIT and _ingress.RULES != _egress.RULES
+
+
+@pytest.mark.parametrize(
+    ("clients", "words"),
+    [
+        ([], "clients is empty"),
+        (["0.0.0.0/0"], "every machine"),
+        (["::/0"], "every machine"),
+        (["127.0.0.1"], "this host itself"),
+        (["::1"], "this host itself"),
+        (["gateway.example.com"], "clients contains 'gateway.example.com'"),
+    ],
+)
+def test_clients_that_cannot_be_meant_are_refused(clients: list[str], words: str) -> None:
+    with pytest.raises(_egress.EgressError, match=words):
+        _ingress.parse_clients(clients, "clients")
+
+
+def listing(policy: _ingress.Policy) -> dict[str, list[dict[str, dict[str, object]]]]:
+    items: list[dict[str, dict[str, object]]] = []
+    for chain in ("input", "output"):
+        hook = {"name": chain, "type": "filter", "hook": chain, "prio": _egress.PRIORITY, "policy": "accept"}
+        items.append({"chain": dict(hook)})
+        items += [{"rule": {"chain": chain}} for _rule in rules_of(_ingress.render(policy), chain)]
+    return {"nftables": items}
+
+
+def test_a_table_that_lost_a_rule_or_a_hook_is_another() -> None:
+    assert _ingress.deviations(listing(IN_FRONT), IN_FRONT) == []
+    assert "rules instead of" in _ingress.deviations(listing(ALONE), IN_FRONT)[0]
+    changed = listing(IN_FRONT)
+    changed["nftables"][0]["chain"]["policy"] = "drop"
+    assert "its chains are" in _ingress.deviations(changed, IN_FRONT)[0]
+
+
+def test_what_was_not_tried_is_not_proven() -> None:
+    assert _ingress.judge([Probe("a", PASSED, "")]) is True
+    assert _ingress.judge([Probe("a", PASSED, ""), Probe("b", UNKNOWN, "")]) is None
+    assert _ingress.judge([Probe("a", UNKNOWN, ""), Probe("b", FAILED, "")]) is False
+    assert _ingress.judge([]) is None
+
+
+def test_the_guarded_service_does_not_start_without_the_rule() -> None:
+    files = {file.path: file.content.decode() for file in _ingress.service("/usr/sbin/nft", "x", "a.service").files}
+    text = files["/etc/systemd/system/a.service.d/10-failclosed-ingress.conf"]
+    assert f"Wants={_ingress.UNIT}.service" in text
+    assert f"ExecStartPre=+/bin/sh -c '/usr/sbin/nft list chain inet {_ingress.TABLE} input" in text
+    assert f"exec /usr/sbin/nft --file {_ingress.RULES}" in text
