@@ -137,6 +137,22 @@ def _number(text: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def extra_values(path: str, section: str, name: str) -> list[str]:
+    """The values of one name in a section of a unit file that systemd ignores (X-...); raises OSError.
+
+    See systemd.syntax(7).
+    """
+    values, inside = [], False
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            text = line.strip()
+            if text.startswith("["):
+                inside = text == f"[{section}]"
+            elif inside and text.startswith(f"{name}="):
+                values.append(text.partition("=")[2])
+    return values
+
+
 def _changed_at(path: str) -> float | None:
     """Seconds since the epoch at which the file was last replaced or changed; None when it does not exist."""
     try:

@@ -131,6 +131,22 @@ files_present:
   elements: str
   returned: always
   sample: [/etc/systemd/system/openclaw-proxy.service]
+proxy_instances:
+  description: The proxies that the role P(failclosed.openclaw.openclaw_proxy#role) has set up on this host.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    service:
+      description: Name of the systemd service.
+      type: str
+    occupied:
+      description: What it has for itself.
+      type: list
+      elements: str
+  sample:
+    - service: openclaw-proxy
+      occupied: [user openclaw-proxy, port 3456, directory /var/lib/openclaw-proxy]
 user_exists:
   description: Whether O(user) exists.
   type: bool
@@ -205,6 +221,7 @@ ready:
     users: [alice]
 """
 
+import glob
 import os
 import pwd
 import stat
@@ -218,6 +235,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _installation,
     _listening,
     _readiness,
+    _service_unit,
 )
 
 
@@ -226,6 +244,18 @@ def _is_regular_file(path: str) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         return False
+
+
+def _proxy_instances() -> list[dict[str, t.Any]]:
+    found = []
+    for path in sorted(glob.glob(os.path.join(_service_unit.UNIT_DIRECTORY, "*.service"))):
+        try:
+            occupied = _service_unit.extra_values(path, "X-OpenclawProxy", "Occupied")
+        except OSError:
+            continue
+        if occupied:
+            found.append({"service": os.path.basename(path)[: -len(".service")], "occupied": occupied})
+    return found
 
 
 def _users_listening(port: int) -> list[str]:
@@ -252,6 +282,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     result: dict[str, t.Any] = _host.describe(module.params["packages"])
+    result["proxy_instances"] = _proxy_instances()
     result["files_present"] = sorted(path for path in module.params["files"] if _is_regular_file(path))
     if module.params["user"]:
         home, running = "", []

@@ -63,7 +63,7 @@ OVERFLOW_UID = 65534
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "TMPDIR")
 # Linux refuses a longer environment string (MAX_ARG_STRLEN)
 LARGEST_CREDENTIAL = 100_000
-START_POLL_SECONDS = 0.5
+START_POLL_SECONDS = 0.1
 UNWATCHED_CHECK_SECONDS = 10.0
 LEFTOVER_SECONDS = 5.0
 # What a proxy's line may be long; journald would split it at 48 KiB
@@ -71,6 +71,7 @@ LONGEST_LINE = 8192
 # Shorter ones would black out ordinary words
 SHORTEST_HIDDEN_CREDENTIAL = 8
 JOURNAL_SECONDS = 1.0
+NOTIFY_SECONDS = 5.0
 LONGEST_ANSWER = 65536
 # The proxy accepts meanwhile what has reached it, before it is told to stop accepting
 SETTLING_SECONDS = 0.2
@@ -169,16 +170,22 @@ def log(level: int, event: str, **fields: object) -> None:
     journal.write(f"<{level}>event={event}{pairs}".encode())
 
 
-def notify(*assignments: str, descriptors: tuple[int, ...] = ()) -> None:
-    """Tell the service manager, as sd_notify(3) describes; without NOTIFY_SOCKET there is nobody to tell."""
+def notify(*assignments: str, descriptors: tuple[int, ...] = ()) -> bool:
+    """Tell the service manager, as sd_notify(3) describes; without NOTIFY_SOCKET there is nobody to tell.
+
+    False when it did not take the message in time: a manager that hangs must not hold up a stop.
+    """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
-        return
+        return True
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         text = "\n".join(assignment.replace("\n", " ") for assignment in assignments)
         address = "\0" + path[1:] if path[0] == "@" else path
+        sender.settimeout(NOTIFY_SECONDS)
         sender.sendmsg([text.encode(errors="replace")], rights, 0, address)
+        return True
+    return False
 
 
 def now() -> str:
@@ -563,8 +570,8 @@ class Health(threading.Thread):
                 log(INFO, "alive", listening=places)
                 self.state.set_alive(True, f"alive: listening on {places} and answering since {now()}")
             news = ["WATCHDOG=1"] if self.ready.is_set() else ["READY=1"]
-            notify(*news, *(["READY=1"] if reloading else []), f"STATUS={self.state.text()}")
-            self.ready.set()
+            if notify(*news, *(["READY=1"] if reloading else []), f"STATUS={self.state.text()}"):
+                self.ready.set()
         elif self.ready.is_set():
             if changed:
                 log(ERROR, "not_alive", problem=problem)
@@ -1060,7 +1067,7 @@ def supervise(configuration: Configuration) -> None:
     front = Front(configuration, sockets, health) if sockets else None
     if front:
         front.start()
-    seconds = LEFTOVER_SECONDS
+    seconds = min(LEFTOVER_SECONDS, configuration.stop_timeout_seconds)
     try:
         wait(configuration, command, health)
         seconds = configuration.stop_timeout_seconds

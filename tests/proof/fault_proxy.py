@@ -1,0 +1,357 @@
+# Copyright (c) 2026, the failclosed.openclaw authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bring about faults of a proxy's service on this host, and compare what comes of them with what is expected.
+
+Usage: fault_proxy.py SETTINGS. The JSON file has service, port, credential, home, controls (see faulty_proxy.py) and
+faults (see proxy_faults.yml). Prints a JSON list with what was observed of each, and ends with 1 if one was otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PATIENCE_SECONDS = 90.0
+PROPERTIES = "ActiveState,SubState,Result,NRestarts,StatusText,MainPID,ExecMainStatus"
+JOURNALD = [
+    "systemd-journald.socket",
+    "systemd-journald-dev-log.socket",
+    "systemd-journald-audit.socket",
+    "systemd-journald.service",
+]
+STRANGER = r"""
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200, "stranger")
+        self.send_header("content-length", "0")
+        self.end_headers()
+    def log_message(self, *arguments):
+        pass
+while True:
+    try:
+        server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+    except OSError:
+        continue
+    server.serve_forever()
+"""
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+class Service:
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.name, self.port = settings["service"], int(settings["port"])
+        self.credential, self.home = Path(settings["credential"]), Path(settings["home"])
+        self.controls = Path(settings["controls"])
+        self.cursor = ""
+
+    def show(self) -> dict[str, str]:
+        lines = run("systemctl", "show", f"--property={PROPERTIES}", self.name).splitlines()
+        return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+    @property
+    def supervisor(self) -> int:
+        return int(self.show()["MainPID"])
+
+    @property
+    def child(self) -> int:
+        supervisor = self.supervisor
+        return int(Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()[0])
+
+    def answers(self) -> bool | str:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+        except OSError:
+            return False
+        finally:
+            connection.close()
+        return "stranger" if answer.reason == "stranger" else answer.status == 200
+
+    def journal(self) -> str:
+        run("journalctl", "--sync")
+        return run("journalctl", f"--unit={self.name}", f"--after-cursor={self.cursor}", "--output=cat", "--quiet")
+
+    def begin(self) -> None:
+        """Have a healthy service whose starts and restarts are counted from here."""
+        subprocess.run(["systemctl", "reset-failed", self.name], check=False)
+        run("systemctl", "restart", self.name)
+        # Also the messages about this very start are older than the fault.
+        run("journalctl", "--sync")
+        lines = run("journalctl", "--lines=1", "--show-cursor", "--output=cat", "--quiet").splitlines()
+        self.cursor = lines[-1].partition("cursor: ")[2]
+
+    def observe(self) -> dict[str, Any]:
+        shown = self.show()
+        return {
+            "state": shown["ActiveState"],
+            "answers": self.answers(),
+            "restarts": int(shown["NRestarts"]),
+            "status": shown["StatusText"],
+        }
+
+    def differs(self, expected: dict[str, Any]) -> str:
+        """Return what is not as expected, empty when everything is."""
+        observed = self.observe()
+        for name in ("state", "answers"):
+            if observed[name] != expected[name]:
+                return f"{name} is {observed[name]!r}: {observed}"
+        restarts = str(expected["restarts"])
+        at_least = restarts.startswith("at least ")
+        wanted = int(restarts.rpartition(" ")[2])
+        if observed["restarts"] < wanted or (observed["restarts"] > wanted and not at_least):
+            return f"restarts are {observed['restarts']}: {observed}"
+        if expected.get("status", "") not in observed["status"]:
+            return f"STATUS= is {observed['status']!r}"
+        if "journal" in expected and expected["journal"] not in self.journal():
+            return f"the journal does not say {expected['journal']!r}: {self.journal()[-2000:]}"
+        return ""
+
+    @contextlib.contextmanager
+    def stranger(self) -> Iterator[None]:
+        command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        process = subprocess.Popen([*command, sys.executable, "-I", "-c", STRANGER, str(self.port)])
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def kill_proxy(service: Service) -> Iterator[None]:
+    os.kill(service.child, signal.SIGKILL)
+    yield
+
+
+@contextlib.contextmanager
+def kill_supervisor(service: Service) -> Iterator[None]:
+    child = service.child
+    os.kill(service.supervisor, signal.SIGKILL)
+    yield
+    if Path(f"/proc/{child}").exists():
+        raise AssertionError(f"the proxy of the killed supervisor still runs as {child}")
+
+
+@contextlib.contextmanager
+def hang_proxy(service: Service) -> Iterator[None]:
+    os.kill(service.child, signal.SIGSTOP)
+    yield
+
+
+@contextlib.contextmanager
+def exit_once(service: Service) -> Iterator[None]:
+    # It ends with 0 when its requests have ended.
+    os.kill(service.child, signal.SIGTERM)
+    yield
+
+
+@contextlib.contextmanager
+def exit_always(service: Service) -> Iterator[None]:
+    (service.controls / "exit").write_text("3")
+    try:
+        os.kill(service.child, signal.SIGKILL)
+        yield
+    finally:
+        (service.controls / "exit").unlink()
+
+
+@contextlib.contextmanager
+def squat_before(service: Service) -> Iterator[None]:
+    run("systemctl", "stop", service.name)
+    with service.stranger():
+        eventually(lambda: "" if service.answers() == "stranger" else "the stranger does not listen")
+        run("systemctl", "start", "--no-block", service.name)
+        yield
+    eventually(lambda: "" if service.answers() is True else f"it did not come back: {service.observe()}")
+
+
+@contextlib.contextmanager
+def squat_during(service: Service) -> Iterator[None]:
+    with service.stranger():
+        os.kill(service.child, signal.SIGUSR1)
+        yield
+    eventually(lambda: "" if service.answers() is True else f"it did not come back: {service.observe()}")
+
+
+@contextlib.contextmanager
+def lose_credential(service: Service) -> Iterator[None]:
+    kept = service.credential.with_suffix(".kept")
+    service.credential.rename(kept)
+    try:
+        run("systemctl", "restart", "--no-block", service.name)
+        yield
+    finally:
+        kept.rename(service.credential)
+
+
+@contextlib.contextmanager
+def close_home(service: Service) -> Iterator[None]:
+    os.chown(service.home, 0, 0)
+    service.home.chmod(0)
+    run("systemctl", "restart", service.name)
+    yield
+
+
+@contextlib.contextmanager
+def fill_home(service: Service) -> Iterator[None]:
+    if shutil.disk_usage(service.home).total > 64 << 20:
+        raise AssertionError(f"{service.home} is no small file system of its own, and the machine's is not filled")
+    filler = service.home / "filler"
+    try:
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+        if shutil.disk_usage(service.home).free:
+            raise AssertionError(f"{service.home} is not full")
+        # What is full at the start must not matter either.
+        run("systemctl", "restart", service.name)
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextlib.contextmanager
+def exhaust_memory(service: Service) -> Iterator[None]:
+    proxy = service.child
+    os.kill(proxy, signal.SIGUSR2)
+    children = Path(f"/proc/{proxy}/task/{proxy}/children")
+    eventually(lambda: "" if children.read_text() else "there is no child that takes memory")
+    # A zombie has no memory any more; the proxy of this test collects nobody.
+    child = int(children.read_text().split()[0])
+    eventually(lambda: "" if state_of(child) in ("", "Z") else "the kernel does not kill the child")
+    yield
+    if service.child != proxy:
+        raise AssertionError("the proxy itself was killed, too")
+
+
+def state_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
+
+
+@contextlib.contextmanager
+def stop_journald(service: Service) -> Iterator[None]:
+    proxy = service.child
+    run("systemctl", "stop", *JOURNALD)
+    try:
+        for _ in range(5):
+            os.kill(proxy, signal.SIGHUP)
+            time.sleep(0.3)
+        if service.answers() is not True or service.child != proxy:
+            raise AssertionError(f"without a journal: {service.observe()}")
+    finally:
+        run("systemctl", "start", *JOURNALD)
+    time.sleep(1.5)
+    os.kill(proxy, signal.SIGHUP)
+    yield
+
+
+@contextlib.contextmanager
+def jump_clock(service: Service) -> Iterator[None]:
+    library = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")[0]
+    offset = Path("/run/faketime-offset")
+    drop_in = Path(f"/run/systemd/system/{service.name}.service.d/faketime.conf")
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
+    drop_in.write_text(
+        f"[Service]\nEnvironment=LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={offset} FAKETIME_NO_CACHE=1"
+        " FAKETIME_DONT_FAKE_MONOTONIC=1\n"
+    )
+    offset.write_text("+0d\n")
+    offset.chmod(0o644)
+    try:
+        run("systemctl", "daemon-reload")
+        run("systemctl", "restart", service.name)
+        proxy = service.child
+        for jump in ("+365d", "-365d"):
+            offset.write_text(f"{jump}\n")
+            # Longer than the watchdog has patience, and long enough for two checks.
+            time.sleep(6)
+            if service.child != proxy:
+                raise AssertionError(f"after {jump} the proxy is another one: {service.observe()}")
+        yield
+    finally:
+        drop_in.unlink()
+        run("systemctl", "daemon-reload")
+
+
+@contextlib.contextmanager
+def restart_host(service: Service) -> Iterator[None]:
+    # Somebody outside has done it.
+    yield
+
+
+FAULTS: dict[str, Callable[[Service], contextlib.AbstractContextManager[None]]] = {
+    function.__name__: function
+    for function in (
+        kill_proxy,
+        kill_supervisor,
+        hang_proxy,
+        exit_once,
+        exit_always,
+        squat_before,
+        squat_during,
+        lose_credential,
+        close_home,
+        fill_home,
+        exhaust_memory,
+        stop_journald,
+        jump_clock,
+        restart_host,
+    )
+}
+
+
+def eventually(problem: Callable[[], str]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found = problem()
+        if not found:
+            return
+        if time.monotonic() >= deadline:
+            raise AssertionError(found)
+        time.sleep(0.2)
+
+
+def main(path: str) -> int:
+    settings = json.loads(Path(path).read_text(encoding="utf-8"))
+    service = Service(settings)
+    results = []
+    for fault in settings["faults"]:
+        began, found = time.monotonic(), ""
+        try:
+            if fault["do"] == "restart_host":
+                service.cursor = ""
+            else:
+                service.begin()
+            with FAULTS[fault["do"]](service):
+                eventually(lambda fault=fault: service.differs(fault["expected"]))
+        except (AssertionError, OSError, subprocess.CalledProcessError) as error:
+            found = f"{error} {getattr(error, 'stderr', '') or ''}"
+        results.append({"do": fault["do"], "wrong": found, "seconds": round(time.monotonic() - began, 1)})
+    subprocess.run(["systemctl", "reset-failed", service.name], check=False)
+    run("systemctl", "start", service.name)
+    print(json.dumps(results))
+    return int(any(result["wrong"] for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
