@@ -88,12 +88,14 @@ class Subject:
 class Report:
     """Everything that was found.
 
-    ``reused`` names the checks whose result comes from the last receipt. ``routes`` is what the audit found.
+    ``reused`` names the checks whose result comes from the last receipt. ``routes`` is what the audit found, ``health``
+    what is known of the proxy.
     ``tolerated``: checks that may fail because somebody wanted it so; they still keep the host from being compliant.
     """
 
     checks: list[Check] = field(default_factory=list)
     routes: dict[str, t.Any] = field(default_factory=dict)
+    health: dict[str, dict[str, str]] = field(default_factory=dict)
     tolerated: frozenset[str] = frozenset()
     versions: dict[str, str] = field(default_factory=dict)
     inputs: str = ""
@@ -128,6 +130,7 @@ class Report:
             "functional": self.functional,
             "compliant": self.compliant,
             "routes": self.routes,
+            "health": self.health,
             "proved_at": self.proved_at,
             "inputs": self.inputs,
             "versions": self.versions,

@@ -88,6 +88,11 @@ options:
     type: str
     choices: [optional, required]
     default: optional
+  proxy_service:
+    description:
+      - The proxy's systemd service, for RV(health). Empty when the proxy is on another machine.
+    type: str
+    default: openclaw-proxy
   patch:
     description:
       - A merge patch that is about to be applied. The configuration is looked at as it will be then, also where there
@@ -265,6 +270,27 @@ egress:
     digest: sha256:0c1e6fd0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c
     networks: ["160.79.104.0/23", "2607:6bc0::/48"]
     reason: ""
+health:
+  description:
+    - The proxy's health in three levels that say nothing about each other. What its supervisor found out; no process is
+      started for it, and no request is sent.
+    - It says nothing about routes, and RV(compliant) does not depend on it.
+  returned: always
+  type: dict
+  contains:
+    alive:
+      description: Whether the proxy listens and answers. V(yes), V(no) or V(unknown), with a detail and a time (UTC).
+      type: dict
+    login:
+      description: Whether somebody is logged in, as the proxy's own command says. V(logged-in), V(logged-out) or V(unknown).
+      type: dict
+    works:
+      description: Whether a real request was answered. V(yes), V(no), or V(unknown) when none was sent.
+      type: dict
+  sample:
+    alive: {state: "yes", detail: "alive: listening on 127.0.0.1:3456", at: 2026-11-26 12:00:00 UTC}
+    login: {state: logged-in, detail: "claude, claude.ai, max", at: 2026-11-26 12:03:00 UTC}
+    works: {state: unknown, detail: not asked, at: ""}
 config_digest:
   description: SHA-256 of the configuration that was read, empty when there was none.
   returned: always
@@ -280,7 +306,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _audit, _egress, _openclaw
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _audit, _egress, _openclaw, _proxy_health
 
 DEFAULT_USER = "openclaw"
 
@@ -315,6 +341,7 @@ def main() -> None:
                     "expires": {"type": "str", "required": True},
                 },
             },
+            "proxy_service": {"type": "str", "default": "openclaw-proxy"},
             "patch": {"type": "dict"},
             "replace_paths": {"type": "list", "elements": "str", "default": []},
             "egress": {"type": "str", "choices": ["optional", "required"], "default": "optional"},
@@ -323,6 +350,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params: dict[str, Any] = module.params
+    service = params["proxy_service"]
+    health = _proxy_health.observe(service) if service else _proxy_health.unknown("the proxy is not on this host")
     try:
         exceptions = _audit.parse_exceptions(params["exceptions"])
         account = account_for(params["user"])
@@ -334,7 +363,13 @@ def main() -> None:
         # The run that is predicted creates the user first.
         report = _audit.nothing_there(str(params["user"]))
         nothing = _audit.egress_values(_egress.observe())
-        module.exit_json(changed=False, policy=params["policy"], egress=nothing, **_audit.as_return_values(report))
+        module.exit_json(
+            changed=False,
+            policy=params["policy"],
+            egress=nothing,
+            health=health,
+            **_audit.as_return_values(report),
+        )
     state_dir = params["state_dir"] or posixpath.join(account.home, ".openclaw")
     config_path = params["config_path"] or posixpath.join(state_dir, "openclaw.json")
     for option, path in (("state_dir", state_dir), ("config_path", config_path)):
@@ -360,6 +395,7 @@ def main() -> None:
         changed=False,
         policy=params["policy"],
         egress=_audit.egress_values(egress),
+        health=health,
         **_audit.as_return_values(report),
     )
 

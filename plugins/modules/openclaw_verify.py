@@ -158,7 +158,7 @@ options:
     type: bool
     default: false
   proxy_service:
-    description: The proxy's systemd service. Needed for O(proxy_stopped).
+    description: The proxy's systemd service. Needed for O(proxy_stopped) and for RV(health).
     type: str
   accept_shared_user:
     description:
@@ -250,6 +250,28 @@ routes:
   type: dict
   returned: always
   sample: {policy: strict, compliant: true, findings: [], unknown: [], accepted: []}
+health:
+  description:
+    - The proxy's health in three levels that say nothing about each other. What its supervisor found out; no process is
+      started for it, and no request is sent.
+    - It says nothing about routes, and RV(passed) does not depend on it. With O(model_run), the last level is what that
+      request showed.
+  returned: always
+  type: dict
+  contains:
+    alive:
+      description: Whether the proxy listens and answers. V(yes), V(no) or V(unknown), with a detail and a time (UTC).
+      type: dict
+    login:
+      description: Whether somebody is logged in, as the proxy's own command says. V(logged-in), V(logged-out) or V(unknown).
+      type: dict
+    works:
+      description: Whether a real request was answered. V(yes), V(no), or V(unknown) when none was sent.
+      type: dict
+  sample:
+    alive: {state: "yes", detail: "alive: listening on 127.0.0.1:3456", at: 2026-11-26 12:00:00 UTC}
+    login: {state: logged-in, detail: "claude, claude.ai, max", at: 2026-11-26 12:03:00 UTC}
+    works: {state: unknown, detail: not asked, at: ""}
 receipt_digest:
   description: SHA-256 of the receipt.
   type: str
@@ -320,6 +342,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _egress,
     _files,
     _openclaw,
+    _proxy_health,
     _verification,
 )
 
@@ -428,6 +451,22 @@ def _audit_routes(
     return check
 
 
+def _health(module: AnsibleModule, report: _verification.Report) -> dict[str, dict[str, str]]:
+    service = module.params["proxy_service"] if module.params["proxy_user"] else ""
+    health = _proxy_health.observe(service) if service else _proxy_health.unknown("no supervisor of it is on this host")
+    found = {check.id: check for check in report.checks}
+    # What was seen here and now counts more than what the supervisor saw last.
+    alive = found.get("proxy-alive")
+    if alive is not None and alive.result != _verification.UNKNOWN:
+        state = "yes" if alive.result == _verification.PASSED else "no"
+        health["alive"] = _proxy_health.level(state, alive.detail, _verification.now())
+    works = found.get(POSITIVE_CONTROL)
+    if works is not None and works.result != _verification.UNKNOWN:
+        state = "yes" if works.result == _verification.PASSED else "no"
+        health["works"] = _proxy_health.level(state, works.detail, report.proved_at)
+    return health
+
+
 def _verify(
     module: AnsibleModule, expectation: _verification.Expectation
 ) -> tuple[_verification.Report, bool, dict[str, t.Any]]:
@@ -494,9 +533,11 @@ def _verify(
                     "Find out which program writes there; OpenClaw restores an older file over one that it distrusts.",
                 )
             )
+    report.health = _health(module, report)
     results = {check.id: check.result for check in report.checks}
     differs = not current or results != {identifier: check["result"] for identifier, check in before.items()}
     differs = differs or last is None or last["routes"] != report.routes
+    differs = differs or last is None or _proxy_health.states(last.get("health")) != _proxy_health.states(report.health)
     # Nothing differs but the time, and the receipt on the host keeps the one at which it was written.
     receipt = report.as_receipt() if differs or last is None else last
     if not module.check_mode:
@@ -584,6 +625,7 @@ def main() -> None:
         "functional": report.functional,
         "compliant": report.compliant,
         "routes": report.routes,
+        "health": report.health,
         "receipt_digest": hashlib.sha256(_verification.receipt_bytes(receipt)).hexdigest(),
         "receipt_document": receipt,
         "checks": receipt["checks"],
@@ -597,6 +639,11 @@ def main() -> None:
     ]
     if tolerated:
         module.warn(f"The route works and is not proven fail-closed. {_problems(tolerated)}")
+    if report.health.get("login", {}).get("state") == "logged-out":
+        module.warn(
+            f"Nobody is logged in at the proxy ({report.health['login']['detail']}), so that its requests will fail. Log in"
+            " as the proxy's user."
+        )
     if module.check_mode or report.functional:
         if changed:
             result["diff"] = {"before": "", "after": _lines(receipt["checks"])}

@@ -77,6 +77,9 @@ class Server(ThreadingHTTPServer):
         self.under_way: set[threading.Thread] = set()
         super().__init__((address, port), Handler)
 
+    def handle_error(self, *_arguments: Any) -> None:
+        """Say nothing of a client that went away."""
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         self.under_way.add(threading.current_thread())
         try:

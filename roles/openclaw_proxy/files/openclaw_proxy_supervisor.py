@@ -517,7 +517,11 @@ def ask(configuration: Configuration, place: Place) -> str | None:
     connection = http.client.HTTPConnection(target_of(place.address), place.port, timeout=liveness["timeout_seconds"])
     try:
         connection.request("GET", liveness["path"], headers={"Host": liveness["host"]} if liveness["host"] else {})
-        status = connection.getresponse().status
+        response = connection.getresponse()
+        status = response.status
+        # What is left unread makes the kernel reset the connection, which some proxies log each time.
+        if response.length is not None and response.length <= LONGEST_ANSWER:
+            response.read()
     except (OSError, http.client.HTTPException) as error:
         return f"{request}: no answer ({type(error).__name__})"
     finally:

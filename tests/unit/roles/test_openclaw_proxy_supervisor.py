@@ -10,8 +10,10 @@ are marked long. Some tests need a second user: run as root.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
+import http.client
 import json
 import os
 import shutil
@@ -20,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +30,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-SUPERVISOR = Path(__file__).parents[3] / "roles/openclaw_proxy/files/openclaw_proxy_supervisor.py"
+ROOT = Path(__file__).parents[3]
+SUPERVISOR = ROOT / "roles/openclaw_proxy/files/openclaw_proxy_supervisor.py"
+FAULTY_PROXY = ROOT / "tests/proof/faulty_proxy.py"
 OTHER_UID = 54321
 SECRET = "canary-5f0d8a"
 # Two shared cores may be slow; nothing waits for it unless something is wrong.
@@ -74,6 +79,10 @@ write = lambda name, text: ((here / (name + ".part")).write_text(text), (here / 
 
 write("environment", json.dumps(dict(os.environ)))
 write("pid", str(os.getpid()))
+if has("say"):
+    os.write(1, (here / "say").read_bytes())
+if has("reloads"):
+    signal.signal(signal.SIGUSR1, lambda *_: write("reloaded", "yes"))
 if has("stubborn"):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if has("grandchild"):
@@ -81,6 +90,14 @@ if has("grandchild"):
     grandchild = subprocess.Popen([sys.executable, "-I", "-c", code], stdout=subprocess.PIPE, start_new_session=True)
     grandchild.stdout.readline()
     write("grandchild-pid", str(grandchild.pid))
+if has("helper"):
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: open(sys.argv[1], 'w').close());"
+        " print(flush=True); time.sleep(600)"
+    )
+    helper = subprocess.Popen([sys.executable, "-I", "-c", code, str(here / "helper-told")], stdout=subprocess.PIPE)
+    helper.stdout.readline()
+    write("helper-pid", str(helper.pid))
 if has("orphan"):
     orphan = "import os\nif os.fork() == 0:\n    print(os.getpid(), flush=True)"
     write("orphan-pid", subprocess.check_output([sys.executable, "-I", "-c", orphan], text=True))
@@ -99,6 +116,13 @@ def answer(connection):
     with connection:
         request = connection.recv(65536)
         write("request", request.decode())
+        if request.startswith(b"POST "):
+            write("question", request.decode())
+            answer = (here / "answer").read_bytes() if has("answer") else b"{}"
+            code = b"200 OK" if has("granted") else b"401 No"
+            head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (code, len(answer))
+            connection.sendall(head + answer)
+            return
         if has("drip"):
             for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 600:
                 connection.sendall(bytes([byte]))
@@ -142,6 +166,16 @@ while True:
 """
 
 
+# As systemd hands over what it kept: from 3 on, for this very process (sd_listen_fds(3)).
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.set_inheritable(int(sys.argv[1]), int(sys.argv[1]) == 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="front")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def eventually(condition: Callable[[], Any], what: str, more: Callable[[], str] = str) -> Any:
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -165,11 +199,14 @@ def is_gone(pid: int) -> bool:
     return state(pid) in ("", "Z", "X")
 
 
-def received(manager: socket.socket) -> list[str]:
+def received(manager: socket.socket, kept: list[int] | None = None) -> list[str]:
     messages = []
     with contextlib.suppress(BlockingIOError):
         while True:
-            messages.append(manager.recv(65536).decode())
+            text, descriptors, _flags, _address = socket.recv_fds(manager, 65536, 4)
+            messages.append(text.decode())
+            if kept is not None:
+                kept += descriptors
     return messages
 
 
@@ -199,6 +236,9 @@ class Service:
             "liveness": {"path": "/health/liveliness"},
         }
         self.messages: list[str] = []
+        # What systemd would have kept, and where the supervisor's own words go instead of a file.
+        self.kept: list[int] = []
+        self.stderr: socket.socket | None = None
         self.manager = cleanup.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         self.manager.bind(str(directory / "notify"))
         self.manager.setblocking(False)
@@ -228,14 +268,41 @@ class Service:
         self.let(*controls)
         configuration = self.directory / "supervisor.json"
         configuration.write_bytes(json.dumps(self.settings).encode() if content is None else content)
-        self.log_file = self.cleanup.enter_context((self.directory / "log").open("wb"))
+        self.log_file = self.cleanup.enter_context((self.directory / "log").open("ab"))
+        command = [self.python, "-I", str(SUPERVISOR), "--configuration", str(configuration)]
+        if self.kept:
+            command = [sys.executable, "-I", "-c", HAND_OVER, str(self.kept[0]), *command]
         self.process = subprocess.Popen(
-            [self.python, "-I", str(SUPERVISOR), "--configuration", str(configuration)],
+            command,
             env=self.environment,
             stdout=self.log_file,
-            stderr=self.log_file,
+            stderr=self.stderr or self.log_file,
+            pass_fds=self.kept,
         )
         self.cleanup.callback(self.remove)
+
+    def answers_as(self, answer: dict[str, Any] | str) -> None:
+        """What the command says that is asked whether somebody is logged in."""
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        (self.control / "login").write_text(text)
+        command = [sys.executable, "-I", str(FAULTY_PROXY), "--login", str(self.control)]
+        self.settings["login"] = {"command": command, "interval_seconds": 0.2}
+
+    @property
+    def levels(self) -> dict[str, Any]:
+        return json.loads((self.directory / "health.json").read_text())
+
+    def stand_behind_a_front(self) -> int:
+        """Run the proxy of the fault tests behind a front, which listens on the returned port."""
+        backend = free_port()
+        self.settings.update(
+            command=[sys.executable, "-I", str(FAULTY_PROXY), "127.0.0.1", str(backend), str(self.control)],
+            port=backend,
+            front={"addresses": ["127.0.0.1"], "port": self.port},
+            environment={"INBOUND_KEY": SECRET},
+        )
+        self.cleanup.callback(lambda: [os.close(descriptor) for descriptor in self.kept])
+        return self.port
 
     def remove(self) -> None:
         for pid in [self.process.pid, *(self.number(file.name) for file in self.control.glob("*pid"))]:
@@ -255,7 +322,7 @@ class Service:
         return (self.directory / "log").read_text()
 
     def heard(self) -> list[str]:
-        self.messages += received(self.manager)
+        self.messages += received(self.manager, self.kept)
         return self.messages
 
     def hears(self, text: str, since: int = 0) -> str:
@@ -419,6 +486,7 @@ def test_a_killed_proxy_is_a_failure(service: Service, number: int, found: str) 
 
 
 def test_what_a_dead_proxy_leaves_behind_is_ended(service: Service) -> None:
+    service.settings["stop_timeout_seconds"] = 0.5
     service.let("grandchild")
     service.becomes_ready()
     grandchild = service.number("grandchild-pid")
@@ -693,6 +761,16 @@ WRONG_SETTINGS: list[tuple[dict[str, Any], str, str]] = [
     ({"credentials": {"1KEY": "name"}}, "credentials.1KEY", "other characters"),
     ({"credentials": {"KEY": "name"}, "environment": {"KEY": SECRET}}, "credentials.KEY", "same name"),
     ({"comand": ["/bin/true"]}, "comand", "an unknown key"),
+    ({"login": {}}, "login.command", "nothing"),
+    ({"login": {"command": ["claude"]}}, "login.command", "claude"),
+    ({"login": {"command": ["/bin/true"], "interval_seconds": 0}}, "login.interval_seconds", "0"),
+    ({"works": {"path": "/v1/messages"}}, "works.body", "nothing"),
+    ({"works": {"path": "/", "body": {}, "credential": "no-such"}}, "credentials.WORKS", "CREDENTIALS_DIRECTORY"),
+    ({"front": {"addresses": ["127.0.0.1"]}}, "front.port", "nothing"),
+    ({"front": {"addresses": ["localhost"], "port": 3456}}, "front.addresses", "localhost"),
+    ({"port": 3456, "front": {"addresses": ["127.0.0.1"], "port": 3456}}, "front.port", "3456"),
+    ({"reload_signal": "SIGKILL"}, "reload_signal", "SIGKILL"),
+    ({"state_file": "health.json"}, "state_file", "health.json"),
 ]
 # One start of the interpreter for all of them: nothing of the supervisor outlives main() here.
 MANY_CONFIGURATIONS = r"""
@@ -823,3 +901,315 @@ def test_a_watchdog_of_another_process_is_not_ours(service: Service) -> None:
     # The interval of ours would be 0.1 s.
     time.sleep(0.5)
     assert not any("WATCHDOG" in message for message in service.heard())
+
+
+def test_what_the_command_says_is_passed_on_cut_and_without_credentials(service: Service) -> None:
+    (service.credentials / "upstream-key").write_text(SECRET * 3 + "\n")
+    service.settings["credentials"] = {"UPSTREAM_API_KEY": "upstream-key"}
+    long = "x" * 8190
+    (service.control / "say").write_text(
+        f"<4>plain\nkey {SECRET * 3} here\n{long}{SECRET * 3} and more\n{'y' * 300_000}\nafter\nno line end"
+    )
+    service.becomes_ready()
+    lines = eventually(
+        lambda: "no line end" not in service.log and "after" in service.log and service.log.splitlines(), ""
+    )
+    assert "<4>plain" in lines
+    assert "key [UPSTREAM_API_KEY] here" in lines
+    # The credential begins inside of what is shown.
+    assert f"{long}[UPSTREAM_API_KEY] [cut]" in lines
+    assert "y" * 8192 + " [cut]" in lines
+    assert "after" in lines
+    assert SECRET not in service.log
+    service.process.terminate()
+    assert service.ends() == 0
+    assert "no line end" in service.log
+
+
+def test_a_journal_that_hangs_costs_lines_and_not_the_proxy(service: Service) -> None:
+    reader, service.stderr = socket.socketpair()
+    service.cleanup.enter_context(reader)
+    service.cleanup.enter_context(service.stderr)
+    service.let("listen", "healthy")
+    (service.control / "say").write_bytes(b"".join(b"%099d\n" % number for number in range(100_000)))
+    service.start()
+    # It writes ten megabytes before it listens.
+    service.hears("WATCHDOG=1")
+    reader.settimeout(PATIENCE)
+    said = b""
+    while b"event=output_lost lines=" not in said:
+        said = said[-1000:] + reader.recv(65536)
+        service.process.send_signal(signal.SIGHUP)
+    service.hears("WATCHDOG=1", since=len(service.heard()))
+
+
+def test_a_journal_that_is_gone_does_not_take_the_proxy_down(service: Service) -> None:
+    reader, service.stderr = socket.socketpair()
+    service.becomes_ready()
+    reader.close()
+    service.stderr.close()
+    child = service.child
+    service.process.send_signal(signal.SIGHUP)
+    service.hears("WATCHDOG=1", since=len(service.heard()) + 2)
+    assert service.child == child
+    service.process.terminate()
+    assert service.ends() == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "detail"),
+    [
+        ({"loggedIn": True, "authMethod": "claude.ai", "subscriptionType": "max"}, "logged-in", ", claude.ai, max"),
+        ({"loggedIn": False}, "logged-out", ""),
+        ({"loggedIn": True, "authMethod": "me@example.com", "email": "me@example.com"}, "logged-in", ""),
+        ({"loggedIn": "yes"}, "unknown", " gave no answer with loggedIn"),
+        ("Please run claude auth login", "unknown", " gave no answer with loggedIn"),
+        ("x" * 100_000, "unknown", "said more than 65536 bytes"),
+    ],
+)
+def test_the_login_is_a_level_of_its_own(
+    service: Service, answer: dict[str, Any] | str, state: str, detail: str
+) -> None:
+    service.answers_as(answer)
+    service.settings["state_file"] = str(service.directory / "health.json")
+    service.becomes_ready()
+    status = service.hears(f"login: {state.replace('-', ' ')} (")
+    assert f"STATUS=alive: listening on 127.0.0.1:{service.port}" in status
+    assert detail in status
+    assert "works: not asked" in status
+    levels = service.levels
+    assert levels["alive"]["state"] is True
+    assert levels["login"]["state"] == state
+    assert levels["works"] == {"state": "unknown", "detail": "not asked", "asked": None}
+    assert "example.com" not in json.dumps(levels) + service.log + "".join(service.heard())
+
+
+def test_a_login_that_changes_is_seen_and_costs_no_process(service: Service) -> None:
+    service.answers_as({"loggedIn": True})
+    service.becomes_ready()
+    service.hears("login: logged in")
+    service.answers_as({"loggedIn": False})
+    service.hears("login: logged out")
+    assert '<4>event=login state="logged-out"' in service.log
+    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
+    eventually(lambda: children.read_text().split() == [str(service.child)], "only the proxy")
+
+
+def test_a_command_that_never_answers_is_ended(service: Service) -> None:
+    service.settings["login"] = {"command": ["/bin/sleep", "600"], "timeout_seconds": 0.3}
+    service.becomes_ready()
+    service.hears("login: unknown (sleep did not end in 0.3 s")
+    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
+    eventually(lambda: children.read_text().split() == [str(service.child)], "only the proxy")
+
+
+def test_without_a_question_a_level_says_that_it_was_not_asked(service: Service) -> None:
+    service.becomes_ready()
+    assert "; login: there is no command to ask with; works: not asked" in service.hears("STATUS=alive")
+
+
+def test_a_real_request_shows_whether_it_works(service: Service) -> None:
+    (service.credentials / "inbound-key").write_text(SECRET + "\n")
+    service.settings["credentials"] = {"KEY": "inbound-key"}
+    body = {"model": "claude-x", "max_tokens": 1, "messages": [{"role": "user", "content": "ping"}]}
+    service.settings["works"] = {
+        "path": "/v1/messages",
+        "body": body,
+        "credential": "inbound-key",
+        "interval_seconds": 0.2,
+    }
+    (service.control / "answer").write_text('{"type": "error", "error": {"type": "authentication_error"}}')
+    service.becomes_ready()
+    no = service.hears("works: no (")
+    assert "works: no (POST /v1/messages answered 401, authentication_error, asked " in no
+    assert "STATUS=alive" in no
+    (service.control / "answer").write_text('{"type": "message"}')
+    service.let("granted")
+    service.hears("works: yes (POST /v1/messages answered 200, asked ")
+    head, _, sent = (service.control / "question").read_text().partition("\n\n")
+    assert json.loads(sent) == body
+    assert f"x-api-key: {SECRET}" in head
+    assert SECRET not in service.log + "".join(service.heard())
+
+
+def test_a_reload_reaches_the_command_and_ends_when_it_answers(service: Service) -> None:
+    service.settings["reload_signal"] = "SIGUSR1"
+    service.let("reloads")
+    service.becomes_ready()
+    heard = len(service.heard())
+    service.process.send_signal(signal.SIGHUP)
+    assert "MONOTONIC_USEC=" in service.hears("RELOADING=1", since=heard)
+    service.hears("READY=1\nSTATUS=alive", since=heard)
+    eventually((service.control / "reloaded").exists, "the signal")
+
+
+def test_a_request_under_way_finishes(service: Service) -> None:
+    service.stand_behind_a_front()
+    del service.settings["front"]
+    service.start()
+    service.hears("READY=1")
+    with contextlib.closing(post(service.settings["port"], "/v1/messages?lines=10")) as connection:
+        answer = connection.getresponse()
+        service.process.terminate()
+        assert answer.read().splitlines()[-1] == b"line 9"
+    assert service.ends() == 0
+    assert "still_running" not in service.log
+
+
+def test_what_the_command_has_started_is_told_only_when_it_has_ended(service: Service) -> None:
+    service.settings["stop_timeout_seconds"] = 1
+    service.let("stubborn", "helper")
+    service.becomes_ready()
+    helper = service.number("helper-pid")
+    service.process.terminate()
+    # The command does not end in time, so that its helper has all of the time, too.
+    assert service.ends() == 0
+    assert is_gone(helper)
+    assert not (service.control / "helper-told").exists()
+
+
+def post(port: int, path: str, body: bytes = b"{}") -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", path, body, {"x-api-key": SECRET})
+    return connection
+
+
+def test_a_request_under_way_at_the_front_finishes(service: Service) -> None:
+    port = service.stand_behind_a_front()
+    service.start()
+    service.hears("READY=1")
+    with contextlib.closing(post(port, "/v1/messages?lines=10")) as connection:
+        answer = connection.getresponse()
+        service.process.terminate()
+        assert answer.read().splitlines()[-1] == b"line 9"
+    assert service.ends() == 0
+
+
+def test_a_request_that_takes_too_long_ends_within_the_bound(service: Service) -> None:
+    port = service.stand_behind_a_front()
+    service.settings["stop_timeout_seconds"] = 0.5
+    service.start()
+    service.hears("READY=1")
+    with contextlib.closing(post(port, "/v1/messages?lines=600")) as connection:
+        answer = connection.getresponse()
+        started = time.monotonic()
+        service.process.terminate()
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.read()
+        assert service.ends() == 0
+        assert time.monotonic() - started < 0.5 + 5
+
+
+def test_clients_wait_at_the_front_over_a_restart(service: Service) -> None:
+    port = service.stand_behind_a_front()
+    service.start()
+    service.hears("READY=1")
+    assert f"listening on 127.0.0.1:{port}" in service.hears("STATUS=alive")
+    service.hears("FDSTORE=1\nFDNAME=front")
+    refused, waited, ending = [], [], threading.Event()
+
+    def poll() -> None:
+        while not ending.is_set():
+            started = time.monotonic()
+            try:
+                with contextlib.closing(post(port, "/v1/messages")) as connection:
+                    assert connection.getresponse().read() == b'{"type": "message", "size": 2}'
+            except (OSError, http.client.HTTPException) as error:
+                refused.append(repr(error))
+            waited.append(time.monotonic() - started)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        polls = [pool.submit(poll) for _ in range(4)]
+        try:
+            for _ in range(2):
+                done = len(waited)
+                eventually(lambda done=done: len(waited) > done + 20, "requests")
+                service.process.terminate()
+                assert service.ends() == 0
+                heard = len(service.heard())
+                # They wait for longer than it takes to start.
+                (service.control / "delay").write_text("0.5")
+                service.start()
+                service.hears("READY=1", since=heard)
+        finally:
+            ending.set()
+        for each in polls:
+            each.result(PATIENCE)
+    assert refused == []
+    assert max(waited) > 0.5
+
+
+def test_a_front_that_is_not_wanted_any_more_is_given_back(service: Service) -> None:
+    port = service.stand_behind_a_front()
+    service.start()
+    service.hears("READY=1")
+    service.process.terminate()
+    assert service.ends() == 0
+    del service.settings["front"]
+    heard = len(service.heard())
+    service.start()
+    service.hears("FDSTOREREMOVE=1\nFDNAME=front", since=heard)
+    service.hears("READY=1", since=heard)
+    descriptors = Path(f"/proc/{service.process.pid}/fd")
+    assert not any(
+        os.readlink(each) == os.readlink(f"/proc/self/fd/{service.kept[0]}") for each in descriptors.iterdir()
+    )
+    assert port != service.settings["port"]
+
+
+def test_a_front_that_somebody_else_has_is_refused(service: Service) -> None:
+    service.stand_behind_a_front()
+    service.squat("127.0.0.1", OTHER_UID)
+    service.start()
+    assert service.ends() == 75
+    assert f"is held by uid {OTHER_UID}" in service.log
+
+
+def test_a_front_never_leads_to_another_users_socket(service: Service) -> None:
+    port = service.stand_behind_a_front()
+    service.start()
+    service.hears("READY=1")
+    service.port = service.settings["port"]
+    # The proxy closes its port, and somebody else is there before the next check.
+    os.kill(children_of(service.process.pid)[0], signal.SIGUSR1)
+    service.squat("127.0.0.1", OTHER_UID)
+    connection = post(port, "/v1/messages")
+    connection.sock.settimeout(1)
+    with contextlib.closing(connection), pytest.raises(TimeoutError):
+        connection.getresponse()
+    service.hears(f"STATUS=not alive: 127.0.0.1:{service.port} is held by uid {OTHER_UID}")
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("clients", [100, pytest.param(1000, marks=pytest.mark.long)])
+def test_many_clients_slow_ones_and_a_large_body_leave_nothing_open(service: Service, clients: int) -> None:
+    port = service.stand_behind_a_front()
+    service.environment["WATCHDOG_USEC"] = "4000000"
+    service.start()
+    service.hears("READY=1")
+
+    def count() -> int:
+        return len(os.listdir(f"/proc/{service.process.pid}/fd"))
+
+    before = count()
+    with contextlib.ExitStack() as stack:
+        for number in range(clients):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+            # Every one has begun a request, and none goes on.
+            client.sendall(b"POST /v1/messages HTTP/1.1\r\nx: %d\r\n" % number)
+        eventually(lambda: count() >= before + 2 * clients, "all connections", lambda: f"{count()} {service.log}")
+        heard = len(service.heard())
+        with contextlib.closing(post(port, "/v1/messages", bytes(50 << 20))) as connection:
+            assert json.loads(connection.getresponse().read())["size"] == 50 << 20
+        service.hears("WATCHDOG=1", since=heard)
+        for name, limit in (("VmHWM", 200 << 10),):
+            line = next(
+                line for line in Path(f"/proc/{service.process.pid}/status").read_text().splitlines() if name in line
+            )
+            assert int(line.split()[1]) < limit, "memory in KiB"
+    eventually(lambda: count() <= before + 3, "as few open files as before", lambda: str(count()))
+    service.hears("WATCHDOG=1", since=len(service.heard()))
+    assert "event=not_alive" not in service.log
