@@ -18,6 +18,7 @@ import stat
 import time
 import typing as t
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _readiness
 
@@ -143,7 +144,7 @@ def extra_values(path: str, section: str, name: str) -> list[str]:
     See systemd.syntax(7).
     """
     values, inside = [], False
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with Path(path).open(encoding="utf-8", errors="replace") as file:
         for line in file:
             text = line.strip()
             if text.startswith("["):

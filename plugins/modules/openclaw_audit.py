@@ -282,7 +282,7 @@ health:
       description: Whether the proxy listens and answers. V(yes), V(no) or V(unknown), with a detail and a time (UTC).
       type: dict
     login:
-      description: Whether somebody is logged in, as the proxy's own command says. V(logged-in), V(logged-out) or V(unknown).
+      description: Whether somebody is logged in, by the proxy's own command. V(logged-in), V(logged-out) or V(unknown).
       type: dict
     works:
       description: Whether a real request was answered. V(yes), V(no), or V(unknown) when none was sent.

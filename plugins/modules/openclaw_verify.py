@@ -263,7 +263,7 @@ health:
       description: Whether the proxy listens and answers. V(yes), V(no) or V(unknown), with a detail and a time (UTC).
       type: dict
     login:
-      description: Whether somebody is logged in, as the proxy's own command says. V(logged-in), V(logged-out) or V(unknown).
+      description: Whether somebody is logged in, by the proxy's own command. V(logged-in), V(logged-out) or V(unknown).
       type: dict
     works:
       description: Whether a real request was answered. V(yes), V(no), or V(unknown) when none was sent.
@@ -641,8 +641,8 @@ def main() -> None:
         module.warn(f"The route works and is not proven fail-closed. {_problems(tolerated)}")
     if report.health.get("login", {}).get("state") == "logged-out":
         module.warn(
-            f"Nobody is logged in at the proxy ({report.health['login']['detail']}), so that its requests will fail. Log in"
-            " as the proxy's user."
+            f"Nobody is logged in at the proxy ({report.health['login']['detail']}), so that its requests will fail."
+            " Log in as the proxy's user."
         )
     if module.check_mode or report.functional:
         if changed:

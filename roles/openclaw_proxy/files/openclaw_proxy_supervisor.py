@@ -66,6 +66,7 @@ LARGEST_CREDENTIAL = 100_000
 START_POLL_SECONDS = 0.1
 UNWATCHED_CHECK_SECONDS = 10.0
 LEFTOVER_SECONDS = 5.0
+GRACE_SECONDS = 1.0
 # What a proxy's line may be long; journald would split it at 48 KiB
 LONGEST_LINE = 8192
 # Shorter ones would black out ordinary words
@@ -982,14 +983,17 @@ class Command:
     def stop(self, seconds: float) -> None:
         """SIGTERM, and after so many seconds SIGKILL, to everybody; orphans come to us and get theirs then.
 
-        The command alone is told first: what it started may be about to finish a request.
+        The command alone is told first: what it started may be about to finish a request. It is told when the command
+        has ended, or the time is over.
         """
         deadline = time.monotonic() + seconds
         with contextlib.suppress(OSError):
             os.kill(self.process.pid, signal.SIGTERM)
         while self.exit_code is None and not self.reap() and time.monotonic() < deadline:
             signal.sigtimedwait({signal.SIGCHLD}, min(max(0, deadline - time.monotonic()), 0.2))
-        for number, patience in ((signal.SIGTERM, deadline - time.monotonic()), (signal.SIGKILL, LEFTOVER_SECONDS)):
+        # A claude that is killed while it renews its login may lose it, so that nobody goes without a word.
+        grace = max(deadline - time.monotonic(), GRACE_SECONDS)
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, LEFTOVER_SECONDS)):
             limit = time.monotonic() + patience
             told: set[int] = set()
             with contextlib.suppress(OSError):
