@@ -100,6 +100,7 @@ class Request:
     requirements: str | None = None
     registry: str | None = None
     offline_dir: str | None = None
+    archives_dir: str | None = None
     node: str | None = None
     npm: str | None = None
     python: str = "/usr/bin/python3"
@@ -378,6 +379,7 @@ class Releaser:
             deadline=time.monotonic() + request.timeout,
             registry=request.registry,
             offline_dir=request.offline_dir,
+            archives_dir=request.archives_dir,
             client_config=request.client_config,
         )
         for name in ("home", "tmp"):
@@ -410,8 +412,10 @@ class Releaser:
     def _install(self, name: str, plan: Plan, lock: Any) -> None:
         release = self.store.directory(name)
         work = os.path.join(self.store.path, WORK)
-        if self.request.offline_dir is not None and not os.path.isdir(self.request.offline_dir):
-            raise ReleaseError(f"offline_dir: {self.request.offline_dir} is no directory")
+        for option in ("offline_dir", "archives_dir"):
+            directory = getattr(self.request, option)
+            if directory is not None and not os.path.isdir(directory):
+                raise ReleaseError(f"{option}: {directory} is no directory")
         if os.path.lexists(release):
             self.store.remove(name)
         done = False

@@ -52,6 +52,7 @@ class Installation:
     deadline: float
     registry: str | None = None
     offline_dir: str | None = None
+    archives_dir: str | None = None
     ca_file: str | None = None
     client_config: str | None = None
 
@@ -59,6 +60,11 @@ class Installation:
     def is_explicit(self) -> bool:
         """Whether the task says where packages come from, so that the machine's settings do not count."""
         return not (self.registry is None and self.offline_dir is None and self.client_config is None)
+
+    @property
+    def directories(self) -> list[str]:
+        """Directories on the target with packages, the more particular one first."""
+        return [each for each in (self.archives_dir, self.offline_dir) if each is not None]
 
     def make_directory(self, path: str) -> None:
         """Make ``path`` for the install user, unless it is there."""
@@ -86,7 +92,7 @@ class Installation:
                 verifier.update(block)
                 writer.write(block)
         if verifier.digest() != digest:
-            raise ReleaseError(f"offline_dir: {source} changed while it was read")
+            raise ReleaseError(f"{source} changed while it was read")
         self.user.own(path)
 
     def client_config_text(self) -> str:

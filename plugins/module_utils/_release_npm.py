@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -235,11 +236,14 @@ def _digest_files(directory: str, algorithms: Sequence[str]) -> dict[tuple[str, 
     return found
 
 
-def find_tarballs(lock: NpmLock, offline_dir: str) -> list[tuple[str, bytes, str]]:
-    """The tarball of each wanted package in ``offline_dir``: ``[(algorithm, digest, path)]``.
+def find_tarballs(
+    lock: NpmLock, directories: Sequence[str], *, complete: bool = True
+) -> list[tuple[str, bytes, str]]:
+    """The tarball of each wanted package in ``directories``: ``[(algorithm, digest, path)]``.
 
     They are found by what is in them, at any depth and under any name, so an npm cache serves too.
-    Raises ReleaseError naming the first package that is missing, or present with another content.
+    Raises ReleaseError naming the first package that is present with another content, or missing; without
+    ``complete`` what is missing is left out.
     """
     wanted = [
         (package, strong_digests(package.integrity))
@@ -247,7 +251,9 @@ def find_tarballs(lock: NpmLock, offline_dir: str) -> list[tuple[str, bytes, str
         if package.wanted and package.integrity
     ]
     algorithms = sorted({name for _package, digests in wanted for name in digests})
-    files = _digest_files(offline_dir, algorithms)
+    files: dict[tuple[str, bytes], str] = {}
+    for directory in reversed(directories):
+        files.update(_digest_files(directory, algorithms))
     chosen: dict[tuple[str, bytes], str] = {}
     for package, digests in wanted:
         # npm asks its cache for the strongest digest only.
@@ -256,15 +262,17 @@ def find_tarballs(lock: NpmLock, offline_dir: str) -> list[tuple[str, bytes, str
         if path is None:
             name = f"{package.name.lstrip('@').replace('/', '-')}-{package.version}.tgz"
             plain = f"{package.name.rpartition('/')[2]}-{package.version}.tgz"
-            for parent, _directories, names in os.walk(offline_dir):
+            for parent, _directories, names in itertools.chain.from_iterable(map(os.walk, directories)):
                 for candidate in (name, plain):
                     if candidate in names:
                         raise ReleaseError(
                             f"integrity mismatch: {os.path.join(parent, candidate)} is not the"
                             f" {package.name}@{package.version} that package_lock pins ({package.integrity})"
                         )
+            if not complete:
+                continue
             raise ReleaseError(
-                f"offline_dir: {offline_dir} has no file with the integrity of {package.name}@{package.version};"
+                f"offline_dir: {directories[-1]} has no file with the integrity of {package.name}@{package.version};"
                 f" put the tarball ('npm pack {package.name}@{package.version}') there"
             )
         chosen[(algorithm, digests[algorithm])] = path
@@ -283,12 +291,15 @@ def _fill_cache(cache: str, tarballs: Sequence[tuple[str, bytes, str]], installa
         installation.copy_file(source, os.path.join(directory, text[4:]), hashlib.new(algorithm), digest)
 
 
-def _offline_lock(lock: NpmLock) -> dict[str, Any]:
+def _offline_lock(lock: NpmLock, found: set[tuple[str, bytes]] | None) -> dict[str, Any]:
+    """The lock, with the packages whose digest is among ``found`` (None: all) at the address that is never asked."""
     rewritten = json.loads(json.dumps(lock.lock))
     # npm reads 'packages' alone when it is there; this is the copy for npm 6.
     rewritten.pop("dependencies", None)
     for package in lock.packages:
-        if package.integrity:
+        if package.integrity and (
+            found is None or not found.isdisjoint(strong_digests(package.integrity).items())
+        ):
             file_name = f"{package.name.rpartition('/')[2]}-{package.version}.tgz"
             rewritten["packages"][package.place]["resolved"] = f"{OFFLINE_ADDRESS}/{package.name}/-/{file_name}"
     result: dict[str, Any] = rewritten
@@ -322,10 +333,14 @@ def install_npm(
     installation.make_directory(cache)
     lock_content: Mapping[str, Any] = lock.lock
     options: list[str] = []
-    if installation.offline_dir is not None:
-        _fill_cache(cache, find_tarballs(lock, installation.offline_dir), installation)
-        lock_content = _offline_lock(lock)
-        options.append("--offline")
+    if installation.directories:
+        complete = installation.offline_dir is not None
+        tarballs = find_tarballs(lock, installation.directories, complete=complete)
+        _fill_cache(cache, tarballs, installation)
+        found = None if complete else {(algorithm, digest) for algorithm, digest, _path in tarballs}
+        lock_content = _offline_lock(lock, found)
+        if complete:
+            options.append("--offline")
     installation.write_file(os.path.join(installation.release, "package.json"), json.dumps(lock.manifest, indent=2))
     installation.write_file(os.path.join(installation.release, "package-lock.json"), json.dumps(lock_content, indent=2))
     installation.write_file(user_config, installation.client_config_text())

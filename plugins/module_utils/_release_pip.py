@@ -222,9 +222,12 @@ def install_pip(
     environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     environment["PIP_NO_INPUT"] = "1"
     options: list[str] = []
+    for directory in installation.directories:
+        wheelhouse = _copy_wheelhouse(installation, lock, directory)
+    if installation.directories:
+        options += ["--find-links", wheelhouse]
     if installation.offline_dir is not None:
-        wheelhouse = _copy_wheelhouse(installation, lock, installation.offline_dir)
-        options += ["--no-index", "--find-links", wheelhouse]
+        options.append("--no-index")
     if installation.registry is not None:
         environment["PIP_INDEX_URL"] = installation.registry
     if installation.ca_file is not None:

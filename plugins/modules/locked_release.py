@@ -87,6 +87,11 @@ options:
       - Files are found at any depth. npm tarballs are found by their content, so their names do not matter and a copy
         of an npm cache serves as well; wheels keep their file names.
     type: path
+  archives_dir:
+    description:
+      - Directory on the target with npm tarballs or wheels that the lock pins and the registry may not have. What is there
+        is taken from there, found as with O(offline_dir), and everything else comes from the registry.
+    type: path
   client_config:
     description:
       - A file on the target in the format of C(.npmrc) or C(pip.conf) that is used for the install only, for example
@@ -184,6 +189,15 @@ EXAMPLES = r"""
     manager: pip
     requirements: "{{ lookup('ansible.builtin.file', 'litellm/requirements.txt') }}"
     offline_dir: /srv/wheels
+
+- name: A package that no registry has, with dependencies that one has
+  failclosed.openclaw.locked_release:
+    path: /opt/openclaw-proxy/release
+    manager: npm
+    package_json: "{{ lookup('ansible.builtin.file', 'meridian/package.json') }}"
+    package_lock: "{{ lookup('ansible.builtin.file', 'meridian/package-lock.json') }}"
+    node: /opt/openclaw-proxy/node/current/bin/node
+    archives_dir: /opt/openclaw-proxy/archives
 """
 
 RETURN = r"""
@@ -304,6 +318,7 @@ def main() -> None:
             "requirements": {"type": "str"},
             "registry": {"type": "str"},
             "offline_dir": {"type": "path"},
+            "archives_dir": {"type": "path"},
             "client_config": {"type": "path"},
             "ca_file": {"type": "path"},
             "node": {"type": "path"},

@@ -146,20 +146,20 @@ def test_tarballs_are_found_by_content(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "any-name").write_bytes(b"left")
     lock = read(GOOD)
-    assert find_tarballs(lock, str(tmp_path)) == [
+    assert find_tarballs(lock, [str(tmp_path)]) == [
         ("sha512", hashlib.sha512(b"left").digest(), str(tmp_path / "deep" / "any-name"))
     ]
 
 
 def test_a_missing_tarball_is_named(tmp_path):
     with pytest.raises(ReleaseError, match=r"has no file with the integrity of left@1\.0\.0"):
-        find_tarballs(read(GOOD), str(tmp_path))
+        find_tarballs(read(GOOD), [str(tmp_path)])
 
 
 def test_a_tarball_with_another_content_is_a_mismatch(tmp_path):
     (tmp_path / "left-1.0.0.tgz").write_bytes(b"evil")
     with pytest.raises(ReleaseError, match=r"integrity mismatch: .*left-1\.0\.0\.tgz is not the left@1\.0\.0"):
-        find_tarballs(read(GOOD), str(tmp_path))
+        find_tarballs(read(GOOD), [str(tmp_path)])
 
 
 def test_a_tarball_that_changes_while_it_is_copied_is_refused(tmp_path):
@@ -168,7 +168,7 @@ def test_a_tarball_that_changes_while_it_is_copied_is_refused(tmp_path):
     installation = Installation(
         user=InstallUser(None), release=str(tmp_path), work=str(tmp_path), environment={}, deadline=0.0
     )
-    ((algorithm, digest, path),) = find_tarballs(read(GOOD), str(tmp_path))
+    ((algorithm, digest, path),) = find_tarballs(read(GOOD), [str(tmp_path)])
     installation.copy_file(path, str(tmp_path / "good"), hashlib.new(algorithm), digest)
     assert (tmp_path / "good").read_bytes() == b"left"
     source.write_bytes(b"evil")
@@ -194,9 +194,9 @@ def test_offline_needs_what_npm_would_install_here(entry, needed, tmp_path):
     lock = read({**GOOD, "node_modules/native": {"version": "3.0.0", "integrity": integrity(b"native"), **entry}})
     if needed:
         with pytest.raises(ReleaseError, match=r"native@3\.0\.0"):
-            find_tarballs(lock, str(tmp_path))
+            find_tarballs(lock, [str(tmp_path)])
     else:
-        assert len(find_tarballs(lock, str(tmp_path))) == 1
+        assert len(find_tarballs(lock, [str(tmp_path)])) == 1
 
 
 def test_an_integrity_failure_is_told_with_the_name():
