@@ -194,12 +194,7 @@ class Prober:
 
     def _port(self, address: str) -> int:
         """A port that is refused there: not that of a proxy on another machine."""
-        taken = {
-            port
-            for each in self._policy.remote
-            if _contains(each.network, address)
-            for port in each.ports
-        }
+        taken = {port for each in self._policy.remote if _contains(each.network, address) for port in each.ports}
         return next(port for port in (HTTPS, HTTPS + 1) if port not in taken)
 
     def direct(self) -> list[Probe]:

@@ -83,7 +83,9 @@ def parse_clients(texts: t.Iterable[str], name: str) -> tuple[_egress.Network, .
         raise _egress.EgressError(f"{name} is empty: name the addresses of the gateways.")
     for network in networks:
         if network.prefixlen == 0:
-            raise _egress.EgressError(f"{name} contains '{network}', every machine: name the addresses of the gateways.")
+            raise _egress.EgressError(
+                f"{name} contains '{network}', every machine: name the addresses of the gateways."
+            )
         if network.is_loopback:
             raise _egress.EgressError(
                 f"{name} contains '{network}', this host itself: a gateway here needs no TLS and no rule about it."

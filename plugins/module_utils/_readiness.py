@@ -33,9 +33,7 @@ def _hang_up(connected: socket.socket) -> None:
         connected.shutdown(socket.SHUT_RDWR)
 
 
-def _connection(
-    scheme: str, host: str, port: int | None, timeout: float, authority: str
-) -> http.client.HTTPConnection:
+def _connection(scheme: str, host: str, port: int | None, timeout: float, authority: str) -> http.client.HTTPConnection:
     if scheme != "https":
         return http.client.HTTPConnection(host, port, timeout=timeout)
     # With an authority of its own nobody else's certificate counts.

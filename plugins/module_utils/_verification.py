@@ -196,7 +196,7 @@ def check_proxy(expectation: Expectation) -> list[Check]:
 
 
 def check_transport(expectation: Expectation) -> Check:
-    """Whether what goes to a proxy on another machine is encrypted, and whether that machine is the one that is meant."""
+    """Whether what goes to a proxy on another machine is encrypted, and goes to the machine that is meant."""
     if not expectation.base_url.startswith("https:"):
         return Check(
             TRANSPORT,

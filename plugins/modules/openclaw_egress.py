@@ -67,8 +67,8 @@ options:
     default: false
   proxy_addresses:
     description:
-      - Addresses of a proxy on another machine. The gateway's user may reach them on O(proxy_port) by TCP, and on no other
-        port for their sake, even where they are in O(denied_networks) or O(strict=true).
+      - Addresses of a proxy on another machine. The gateway's user may reach them on O(proxy_port) by TCP, and on no
+        other port for their sake, even where they are in O(denied_networks) or O(strict=true).
     type: list
     elements: str
     default: []
@@ -278,7 +278,9 @@ def _strict(module: AnsibleModule, denied: tuple[_egress.Network, ...]) -> _egre
 def _host_address(text: str) -> _egress.Network:
     network = _egress.parse_network(text, "proxy_addresses")
     if network.num_addresses != 1:
-        raise _egress.EgressError(f"proxy_addresses contains '{text}', a network: give the addresses of the proxy alone.")
+        raise _egress.EgressError(
+            f"proxy_addresses contains '{text}', a network: give the addresses of the proxy alone."
+        )
     return network
 
 
@@ -297,7 +299,8 @@ def _policy(module: AnsibleModule, gateway: pwd.struct_passwd, proxy: pwd.struct
         proxy=guarded,
         strict=_strict(module, denied),
         remote=tuple(
-            _egress.Destination(_host_address(text), "tcp", (params["proxy_port"],)) for text in params["proxy_addresses"]
+            _egress.Destination(_host_address(text), "tcp", (params["proxy_port"],))
+            for text in params["proxy_addresses"]
         ),
     )
 

@@ -10,13 +10,14 @@ module: openclaw_ingress
 short_description: Let only listed gateways connect to a Claude proxy that serves other machines, and prove it
 version_added: 0.1.0
 description:
-  - Keeps the nftables table C(inet failclosed_openclaw_ingress), and no other. Only O(clients) may connect to O(port), only
-    the service's own user may answer from it, and where TLS stands in front of the proxy, the proxy's own port can be
-    reached from this host alone, by root and the two users concerned. Each refusal is counted.
-  - The rules are loaded by a unit of their own, before the network at boot, and again right after C(nftables.service) has
-    flushed them. O(unit) does not start without them.
-  - Tries them after every load and at the first run after a boot, and fails when that does not prove them. That a listed
-    gateway gets through cannot be tried from here; M(failclosed.openclaw.openclaw_verify) shows it on the gateway.
+  - Keeps the nftables table C(inet failclosed_openclaw_ingress), and no other. Only O(clients) may connect to
+    O(port), only the service's own user may answer from it, and where TLS stands in front of the proxy, the proxy's
+    own port can be reached from this host alone, by root and the two users concerned. Each refusal is counted.
+  - The rules are loaded by a unit of their own, before the network at boot, and again right after C(nftables.service)
+    has flushed them. O(unit) does not start without them.
+  - Tries them after every load and at the first run after a boot, and fails when that does not prove them. That a
+    listed gateway gets through cannot be tried from here; M(failclosed.openclaw.openclaw_verify) shows it on the
+    gateway.
 author:
   - failclosed.openclaw authors (@failclosed)
 attributes:
@@ -66,8 +67,8 @@ options:
     type: int
   tls:
     description:
-      - Whether clients connect by TLS. Without it the result is never proven, because prompts and the key cross the network
-        in clear; RV(functional) says whether the rest holds.
+      - Whether clients connect by TLS. Without it the result is never proven, because prompts and the key cross the
+        network in clear; RV(functional) says whether the rest holds.
     type: bool
     default: true
   prove:
@@ -98,7 +99,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 proven:
-  description: Whether the rule was proven to be at work and clients connect by TLS; none (unknown) when it was not tried.
+  description:
+    - Whether the rule was proven to be at work and clients connect by TLS; none (unknown) when it was not tried.
   type: bool
   returned: always
   sample: true
@@ -240,8 +242,8 @@ class _Run:
         wrong = ["it is not there"] if after is None else _ingress.deviations(after, self.policy)
         if wrong:
             raise _egress.EgressError(
-                f"the table inet {_ingress.TABLE} was loaded and is not as wanted: {'; '.join(wrong)}. Another program on"
-                " this host changes it."
+                f"the table inet {_ingress.TABLE} was loaded and is not as wanted: {'; '.join(wrong)}. Another"
+                " program on this host changes it."
             )
         return after
 

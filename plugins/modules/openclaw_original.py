@@ -10,8 +10,8 @@ module: openclaw_original
 short_description: Find what openclaw.json said about models before this collection wrote to it
 version_added: 0.1.0
 description:
-  - Looks through the copies of C(openclaw.json) that M(failclosed.openclaw.openclaw_config) keeps, for the newest one without
-    the provider O(provider), and compares its model defaults and agents' models with the file as it is now.
+  - Looks through the copies of C(openclaw.json) that M(failclosed.openclaw.openclaw_config) keeps, for the newest one
+    without the provider O(provider), and compares its model defaults and agents' models with the file as it is now.
   - Returns a merge patch that puts back what is gone. Where something else stands now, that stays.
   - Says which model is the default from then on. Only model references and aliases are returned.
 author:
@@ -118,7 +118,9 @@ def missing(before: Any, now: Any) -> Any:
         return before if _is_plain(before) else None
     if not isinstance(before, Mapping) or not isinstance(now, Mapping):
         return None
-    patch = {key: missing(value, now.get(key)) for key, value in before.items() if isinstance(value, (Mapping, str, list))}
+    patch = {
+        key: missing(value, now.get(key)) for key, value in before.items() if isinstance(value, (Mapping, str, list))
+    }
     return {key: value for key, value in patch.items() if value is not None} or None
 
 
@@ -139,7 +141,7 @@ def _selected(config: Any) -> dict[str, Any]:
 
 
 def restoration(before: Any, now: Any) -> dict[str, Any]:
-    """The merge patch that puts back what an earlier configuration said about models; an agent that is gone stays gone."""
+    """The merge patch that puts back what an earlier configuration said about models, but no agent that is gone."""
     old, new = _selected(before), _selected(now)
     agents = _object(_object(now).get("agents"))
     existing = _object(agents.get("entries"))
@@ -187,7 +189,9 @@ def summarize(found: str, patch: Mapping[str, Any], default: str) -> str:
     if default:
         return f"The agents' default model is {default} (agents.defaults.model)."
     where = f"as before ({found})" if found else "and no copy from before is left that could say another"
-    return f"No default model is set, {where}: OpenClaw takes the first model of the first provider, or its own default."
+    return (
+        f"No default model is set, {where}: OpenClaw takes the first model of the first provider, or its own default."
+    )
 
 
 def main() -> None:

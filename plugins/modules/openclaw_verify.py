@@ -147,8 +147,8 @@ options:
     default: ""
   proxy_ca_certificate:
     description:
-      - For a proxy on another machine, certificates (PEM) of the authorities that alone may have signed its certificate.
-        Empty means those that this host trusts.
+      - For a proxy on another machine, certificates (PEM) of the authorities that alone may have signed its
+        certificate. Empty means those that this host trusts.
     type: str
     default: ""
   accept_cleartext:

@@ -30,9 +30,9 @@ attributes:
 options:
   state:
     description:
-      - With V(absent), O(directories) are removed with everything below them, and so is the account of O(name) with its
-        group, its processes, O(home), and what it left in the directories for temporary files. O(secrets) may not be named
-        then; they go with their directory.
+      - With V(absent), O(directories) are removed with everything below them, and so is the account of O(name) with
+        its group, its processes, O(home), and what it left in the directories for temporary files. O(secrets) may not
+        be named then; they go with their directory.
       - An account with another home or a person's uid is refused, and so is a directory of the system such as C(/etc).
     type: str
     choices: [present, absent]
@@ -74,7 +74,9 @@ options:
         type: str
         default: "0755"
       only_if_empty:
-        description: With O(state=absent), whether it is left alone unless nothing, or nothing but what goes before it, is in it.
+        description:
+          - With O(state=absent), whether it is left alone unless nothing, or nothing but what goes before it, is in
+            it.
         type: bool
         default: false
   secrets:
@@ -116,8 +118,8 @@ options:
         default: false
       generation:
         description:
-          - With O(secrets[].generate), which secret in a row it is. Another number replaces the secret, once. The number
-            stands in the secret itself, after O(secrets[].prefix), from the second one on.
+          - With O(secrets[].generate), which secret in a row it is. Another number replaces the secret, once. The
+            number stands in the secret itself, after O(secrets[].prefix), from the second one on.
           - Without it any secret that is there stays.
         type: int
       copy_of:

@@ -6,8 +6,8 @@
 printed for each. The file must be root's alone, because a pipe or an argument would be a place itself.
 
 Usage: canaries.py FILE
-Places: files below the directories where something is written, the journal, ``systemctl show``, and of every process its
-command line and its environment, with the user it belongs to.
+Places: files below the directories where something is written, the journal, ``systemctl show``, and of every process
+its command line and its environment, with the user it belongs to.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def main(source: str) -> None:
         except (OSError, KeyError):
             continue
     search(output_of("journalctl", "--quiet", "--output=export", "--all"), "journal")
-    units = output_of("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=service").decode().splitlines()
+    units = (
+        output_of("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=service").decode().splitlines()
+    )
     search(output_of("systemctl", "show", *(line.split()[0] for line in units)), "systemctl show")
     search(output_of("systemctl", "show"), "systemctl show")
     for process in Path("/proc").iterdir():

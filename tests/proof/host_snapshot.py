@@ -5,8 +5,8 @@
 """Write down what is on a host, and say what differs later: files, units, users, processes, nftables.
 
 Usage: host_snapshot.py take FILE | host_snapshot.py compare FILE
-Comparing prints a JSON list of differences, which is empty where everything is as it was. What Debian packages that were
-installed since then brought along does not count, and neither does what EXCEPTIONS names.
+Comparing prints a JSON list of differences, which is empty where everything is as it was. What Debian packages that
+were installed since then brought along does not count, and neither does what EXCEPTIONS names.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ EXCEPTIONS = {
     r"/var/log(/.*)?": "logs",
     r"/var/cache/(apt|debconf|ldconfig|man)(/.*)?": "what the package manager keeps",
     r"/var/lib/(apt|dpkg|ucf|systemd|python|dbus|pam|logrotate)(/.*)?": "what package manager and systemd note",
-    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?": "rewritten by useradd and userdel; users are compared instead",
+    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?": "rewritten by useradd; users are compared instead",
     r"/etc/\.pwd\.lock": "the lock of useradd",
     r"/etc/(ld\.so\.cache|mailcap|environment)": "made anew by packages",
     r"/etc/ssl/certs(/.*)?": "made anew by ca-certificates",
-    r"/etc/(alternatives|rc[0-9S]\.d|systemd/system/(multi-user|sysinit|stunnel)\.target\.wants)(/.*)?": "links that packages make",
+    r"/etc/(alternatives|rc[0-9S]\.d)(/.*)?": "links that packages make",
+    r"/etc/systemd/system/(multi-user|sysinit|stunnel)\.target\.wants": "what is in it counts",
     r".*/__pycache__(/.*)?": "compiled by packages",
     r"/usr/(lib|share)(/.*)?": "packages alone write there",
     r"/root/(\.ansible|\.bash_history|\.cache|snapshot\.json|adoption)(/.*)?": "the controller's, and this proof's own",
-    r"/tmp|/var/tmp|/|/etc|/opt|/var/(lib|backups|mail)|/home|/usr/local/(lib|bin)|/root|/etc/systemd/system": "only what is in it",
+    r"/|/tmp|/var/tmp|/opt|/home|/root|/var/(lib|backups|mail)": "what is in it counts",
+    r"/etc|/etc/systemd/system|/usr/local/(lib|bin)": "what is in it counts",
     r"/var/backups/(dpkg|apt|alternatives).*": "copies that the package manager makes",
 }
 _EXCEPTION = re.compile("|".join(f"(?:{pattern})" for pattern in EXCEPTIONS))
@@ -74,7 +76,9 @@ def files() -> dict[str, str]:
 def output_of(*command: str) -> list[str]:
     """The lines of a command; an empty list where it is not installed."""
     try:
-        completed = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+        completed = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        )
     except FileNotFoundError:
         return []
     return completed.stdout.splitlines()

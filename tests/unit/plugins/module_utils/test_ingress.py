@@ -10,7 +10,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress
 from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import FAILED, PASSED, UNKNOWN, Probe
 
 CLIENTS = _ingress.parse_clients(["192.0.2.10", "2001:db8::/64", "192.0.2.11"], "clients")
-IN_FRONT = _ingress.Policy("0.0.0.0", 3443, 995, CLIENTS, 3456, 996)  # noqa: S104
+IN_FRONT = _ingress.Policy("0.0.0.0", 3443, 995, CLIENTS, 3456, 996)
 ALONE = _ingress.Policy("192.0.2.1", 3456, 996, CLIENTS, 3456, 996)
 
 
