@@ -44,6 +44,11 @@ UNDER_GATEWAY = {
     "openclaw_proxy_upstream_api_key": "",
 }
 
+ELSEWHERE = {
+    "openclaw_proxy_host": "proxy.example.com",
+    "openclaw_proxy_inbound_key_value": "sk-canary-" + "5a1b" * 10,
+}
+
 # variables, and what the message must say: the variable, what was found, and what to do
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown-proxy": (
@@ -117,7 +122,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "two-addresses-under-the-gateway": (
         {**UNDER_GATEWAY, "openclaw_proxy_host": "192.0.2.7"},
-        ["openclaw_proxy_host is '192.0.2.7'", "Set both to 127.0.0.1"],
+        ["openclaw_proxy_host is '192.0.2.7'", "Set openclaw_proxy_host to 127.0.0.1"],
     ),
     "no-plugin-under-the-gateway": (
         {**UNDER_GATEWAY, "openclaw_provider_plugin": False},
@@ -201,9 +206,9 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {
             "openclaw_verify_model_run": True,
             "openclaw_verify_proxy_stopped": True,
-            "openclaw_proxy_host": "proxy.example.com",
+            **ELSEWHERE,
         },
-        ["http://proxy.example.com:3456 is not on this host's loopback", "openclaw_verify_proxy_stopped to false"],
+        ["https://proxy.example.com:3443 is not on this host's loopback", "openclaw_verify_proxy_stopped to false"],
     ),
     "one-user-for-both-by-another-variable": (
         {"openclaw_egress_proxy_user": "openclaw"},
@@ -234,8 +239,12 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["openclaw_egress_allowed contains", '"chat.example.com"', "not a name"],
     ),
     "strict-with-a-proxy-by-name": (
-        {"openclaw_egress_strict": True, "openclaw_proxy_host": "proxy.example.com"},
-        ["openclaw_egress_strict is true", "openclaw_proxy_host is 'proxy.example.com'", "Set openclaw_proxy_host"],
+        {"openclaw_egress_strict": True, **ELSEWHERE},
+        [
+            "openclaw_egress_strict is true",
+            "openclaw_proxy_host is 'proxy.example.com'",
+            "openclaw_egress_proxy_addresses",
+        ],
     ),
     "name-server-by-name": (
         {"openclaw_egress_name_servers": ["dns.example.com"]},

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +118,42 @@ def test_wait_gives_up_when_told_to() -> None:
 def test_wait_has_an_end() -> None:
     readiness = _readiness.wait("http://127.0.0.1:9/", json_key=None, timeout=0.05, pause=0.01)
     assert not readiness.ok and readiness.detail.startswith("not ready after 0.05 s")
+
+
+def certificate(directory: Path, name: str) -> Path:
+    path = directory / f"{name}.pem"
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    named = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *curve, *named, "-keyout", str(path), "-out", f"{path}.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+def test_only_the_given_authority_is_believed(tmp_path: Path) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            return
+
+    own, other = certificate(tmp_path, "own"), certificate(tmp_path, "other")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own)
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        url = f"https://127.0.0.1:{server.server_port}/"
+        assert _readiness.probe(url, authority=Path(f"{own}.crt").read_text()).ok
+        for authority in (Path(f"{other}.crt").read_text(), ""):
+            readiness = _readiness.probe(url, authority=authority)
+            assert not readiness.ok and "SSLCertVerificationError" in readiness.detail
+        assert "no certificate" in _readiness.probe(url, authority="nonsense").detail
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

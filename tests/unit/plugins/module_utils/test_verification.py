@@ -386,3 +386,46 @@ def test_metrics_for_prometheus(tmp_path: Path) -> None:
     assert _verification.write_metrics(str(path), receipt) is True
     assert path.stat().st_mtime_ns == before
     assert _verification.write_metrics(str(tmp_path / "absent" / "x.prom"), receipt) is False
+
+
+REMOTE = replace(
+    EXPECTATION,
+    proxy_host="proxy.example.com",
+    proxy_uid=None,
+    base_url="https://proxy.example.com:3443",
+    proxy_liveness_url="https://proxy.example.com:3443/health",
+    proxy_authority="an authority",
+)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "liveness_url", "answers", "result", "words"),
+    [
+        (REMOTE.base_url, REMOTE.proxy_liveness_url, True, "passed", "signed by the given authority"),
+        # What does not answer, or shows another certificate, was not seen to be encrypted.
+        (REMOTE.base_url, REMOTE.proxy_liveness_url, False, "unknown", "no certificate"),
+        (REMOTE.base_url, "", True, "unknown", "no address was given"),
+        ("http://proxy.example.com:3456", "http://proxy.example.com:3456/health", True, "failed", "in clear"),
+    ],
+)
+def test_what_goes_to_another_machine_is_encrypted_or_never_proven(
+    monkeypatch: pytest.MonkeyPatch, base_url: str, liveness_url: str, answers: bool, result: str, words: str
+) -> None:
+    asked = []
+
+    def probe(url: str, *, authority: str) -> _readiness.Readiness:
+        asked.append((url, authority))
+        return _readiness.Readiness(answers, "no certificate")
+
+    monkeypatch.setattr(_readiness, "probe", probe)
+    expectation = replace(REMOTE, base_url=base_url, proxy_liveness_url=liveness_url)
+    check = _verification.check_transport(expectation)
+    assert (check.result, words in check.detail) == (result, True), check
+    assert all(authority == "an authority" for _url, authority in asked)
+
+
+def test_a_proxy_on_another_machine_is_looked_at_by_its_transport_and_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_readiness, "probe", lambda url, authority: _readiness.Readiness(True, "HTTP status 200"))
+    assert [check.id for check in _verification.check_proxy(REMOTE)] == ["proxy-transport", "proxy-alive"]
