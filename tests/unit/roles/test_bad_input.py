@@ -140,6 +140,49 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {**UNDER_GATEWAY, "openclaw_verify_model_run": True, "openclaw_verify_proxy_stopped": True},
         ["openclaw_verify_proxy_stopped is true while openclaw_proxy_supervisor is gateway"],
     ),
+    "service-with-a-path": (
+        {"openclaw_proxy_service": "../proxy"},
+        ["openclaw_proxy_service is '../proxy'", "lower case letters"],
+    ),
+    "login-asked-too-often": (
+        {"openclaw_proxy_login_interval": 1},
+        ["openclaw_proxy_login_interval is '1'", "60 seconds or more"],
+    ),
+    "requests-too-often": (
+        {"openclaw_proxy_works_interval": 5},
+        ["openclaw_proxy_works_interval is '5'", "0 for none"],
+    ),
+    "socket-activation-without-a-key": (
+        {"openclaw_proxy_socket_activation": True, "openclaw_proxy_inbound_key": False},
+        ["openclaw_proxy_socket_activation is true", "no inbound key", "Set openclaw_proxy_inbound_key to true"],
+    ),
+    "both-ports-the-same": (
+        {"openclaw_proxy_socket_activation": True, "openclaw_proxy_backend_port": 3456},
+        ["openclaw_proxy_backend_port is '3456'", "another one than openclaw_proxy_port"],
+    ),
+    "socket-activation-under-the-gateway": (
+        {**UNDER_GATEWAY, "openclaw_proxy_socket_activation": True},
+        ["openclaw_proxy_supervisor is gateway and openclaw_proxy_socket_activation is true"],
+    ),
+    "port-of-another-proxy": (
+        {
+            "openclaw_host_info": {
+                **HOST,
+                "proxy_instances": [
+                    {"service": "openclaw-proxy", "occupied": ["port 1"]},
+                    {
+                        "service": "openclaw-proxy-two",
+                        "occupied": ["user x", "port 3456", "directory /opt/openclaw-proxy"],
+                    },
+                ],
+            }
+        },
+        [
+            "port 3456 is that of openclaw-proxy-two",
+            "directory /opt/openclaw-proxy is that of openclaw-proxy-two",
+            "openclaw_proxy_port",
+        ],
+    ),
     "no-model-map": ({"openclaw_proxy_model_map": {}}, ["openclaw_proxy_model_map is empty"]),
     "one-user-for-both": (
         {"openclaw_proxy_user": "openclaw"},
@@ -328,6 +371,11 @@ def messages_by_host(output: str) -> dict[str, str]:
 def messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     hosts = {name: {"openclaw_host_info": HOST, **KEY, **variables} for name, (variables, _words) in CASES.items()}
     hosts["nothing-wrong"] = {"openclaw_host_info": HOST, **KEY}
+    hosts["nothing-wrong-with-socket-activation"] = {
+        "openclaw_host_info": HOST,
+        **KEY,
+        "openclaw_proxy_socket_activation": True,
+    }
     hosts["nothing-wrong-under-the-gateway"] = {"openclaw_host_info": HOST, **UNDER_GATEWAY}
     result = run_playbook(tmp_path_factory.mktemp("preflight"), preflight(), hosts)
     found = messages_by_host(result["output"])
@@ -343,7 +391,11 @@ def test_message_names_the_variable_and_the_remedy(messages: dict[str, str], nam
 
 
 def test_good_variables_pass(messages: dict[str, str]) -> None:
-    for name in ("nothing-wrong", "nothing-wrong-under-the-gateway"):
+    for name in (
+        "nothing-wrong",
+        "nothing-wrong-with-socket-activation",
+        "nothing-wrong-under-the-gateway",
+    ):
         assert name not in messages
         assert re.search(rf"^{name}\s+: ok=\d+ .*failed=0", messages["output"], re.MULTILINE)
 
