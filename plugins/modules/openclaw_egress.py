@@ -61,6 +61,10 @@ options:
     description: Port of the proxy.
     type: int
     default: 3456
+  proxy_backend_port:
+    description: Loopback port behind O(proxy_port) that the proxy's user and root alone may use. V(0) means none.
+    type: int
+    default: 0
   proxy_exposed:
     description: Whether the proxy listens beyond loopback, so that its port is guarded on every interface.
     type: bool
@@ -291,7 +295,8 @@ def _policy(module: AnsibleModule, gateway: pwd.struct_passwd, proxy: pwd.struct
     guarded = None
     if proxy is not None:
         uids = tuple(client.pw_uid for client in clients if client is not None)
-        guarded = _egress.Proxy(proxy.pw_uid, params["proxy_port"], uids, params["proxy_exposed"])
+        exposed, backend = params["proxy_exposed"], params["proxy_backend_port"]
+        guarded = _egress.Proxy(proxy.pw_uid, params["proxy_port"], uids, exposed, backend)
     return _egress.Policy(
         gateway_uid=gateway.pw_uid,
         denied=denied,
@@ -309,7 +314,9 @@ def _refuse_what_cannot_work(module: AnsibleModule) -> None:
     params = module.params
     if params["state"] == "absent":
         return
-    for port in (params["proxy_port"], *params["served_ports"], *(p for e in params["allowed"] for p in e["ports"])):
+    backend = [params["proxy_backend_port"]] if params["proxy_backend_port"] else []
+    others = [*backend, *params["served_ports"], *(port for each in params["allowed"] for port in each["ports"])]
+    for port in (params["proxy_port"], *others):
         if not 1 <= port <= 65535:
             module.fail_json(msg=f"'{port}' is no port: give whole numbers from 1 to 65535.", enforced=None)
     if not params["denied_networks"]:
@@ -523,6 +530,7 @@ def main() -> None:
             "denied_networks": {"type": "list", "elements": "str", "default": []},
             "proxy_user": {"type": "str", "default": ""},
             "proxy_port": {"type": "int", "default": 3456},
+            "proxy_backend_port": {"type": "int", "default": 0},
             "proxy_exposed": {"type": "bool", "default": False},
             "proxy_addresses": {"type": "list", "elements": "str", "default": []},
             "proxy_clients": {"type": "list", "elements": "str", "default": []},
