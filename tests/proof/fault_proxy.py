@@ -88,7 +88,9 @@ class Service:
 
     def journal(self) -> str:
         run("journalctl", "--sync")
-        return run("journalctl", f"--unit={self.name}", f"--after-cursor={self.cursor}", "--output=cat", "--quiet")
+        start = run("systemctl", "show", "--property=InactiveExitTimestamp", "--value", self.name).strip()
+        since = f"--after-cursor={self.cursor}" if self.cursor else f"--since={start}"
+        return run("journalctl", f"--unit={self.name}", since, "--output=cat", "--quiet")
 
     def begin(self) -> None:
         """Have a healthy service whose starts and restarts are counted from here."""
