@@ -49,11 +49,44 @@ ELSEWHERE = {
     "openclaw_proxy_inbound_key_value": "sk-canary-" + "5a1b" * 10,
 }
 
+LOCKS = ROOT / "roles/openclaw_proxy/files"
+NO_KEY = {"openclaw_proxy_upstream_api_key": ""}
+CLAUDE_MAX = {
+    "openclaw_proxy_implementation": "claude-max-api-proxy",
+    "openclaw_proxy_inbound_key": False,
+    "openclaw_proxy_upstream_api_key": "",
+}
+MERIDIAN = {
+    "openclaw_proxy_implementation": "meridian",
+    "openclaw_proxy_lock_dir": "{{ inventory_dir }}/meridian",
+    "openclaw_proxy_upstream_api_key": "",
+}
+
+# What passes, beside the defaults.
+NOTHING_WRONG: dict[str, dict[str, Any]] = {
+    "meridian": MERIDIAN,
+    "meridian-and-a-token": {**MERIDIAN, "openclaw_proxy_credential": "token", "openclaw_proxy_upstream_token": "canary-7c1e"},
+    "opencode": {
+        **MERIDIAN,
+        "openclaw_proxy_implementation": "opencode-claude-max-proxy",
+        "openclaw_proxy_inbound_key": False,
+    },
+    "ccproxy": {"openclaw_proxy_implementation": "ccproxy-api"},
+    "claude-max": CLAUDE_MAX,
+    "claude-max-and-a-key": {**CLAUDE_MAX, "openclaw_proxy_credential": "api_key", **KEY},
+    "bunx": {
+        "openclaw_proxy_implementation": "custom",
+        "openclaw_proxy_command": ["/opt/openclaw-proxy/bun/current/bin/bunx", "some-proxy"],
+        "openclaw_proxy_tools": ["bun"],
+        "openclaw_proxy_inbound_key": False,
+    },
+}
+
 # variables, and what the message must say: the variable, what was found, and what to do
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown-proxy": (
         {"openclaw_proxy_implementation": "litelm"},
-        ["openclaw_proxy_implementation is 'litelm'", "custom, litellm"],
+        ["openclaw_proxy_implementation is 'litelm'", "custom, litellm, meridian"],
     ),
     "port-too-high": ({"openclaw_proxy_port": 70000}, ["openclaw_proxy_port is '70000'", "1024 to 65535"]),
     "port-privileged": ({"openclaw_proxy_port": 80}, ["openclaw_proxy_port is '80'", "1024 to 65535"]),
@@ -182,6 +215,89 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "directory /opt/openclaw-proxy is that of openclaw-proxy-two",
             "openclaw_proxy_port",
         ],
+    ),
+    "proxy-without-a-lock": (
+        {**NO_KEY, "openclaw_proxy_implementation": "meridian"},
+        [
+            "openclaw_proxy_lock_dir is empty",
+            "@rynfar/meridian, for which this role brings no lock",
+            "lock_proxy -e openclaw_proxy_implementation=meridian",
+            "openclaw_proxy_npm_registry=ADDRESS",
+            "openclaw_proxy_package_archive=FILE",
+        ],
+    ),
+    "lock-that-is-not-there": (
+        {**NO_KEY, "openclaw_proxy_implementation": "meridian", "openclaw_proxy_lock_dir": "/nonexistent"},
+        ["there is no /nonexistent/package.json and no /nonexistent/package-lock.json on the controller"],
+    ),
+    "lock-of-another-package": (
+        {**MERIDIAN, "openclaw_proxy_lock_dir": str(LOCKS / "claude-max-api-proxy")},
+        ["the lock there does not have the package @rynfar/meridian"],
+    ),
+    "unknown-credential": ({"openclaw_proxy_credential": "password"}, ["login, token or api_key"]),
+    "login-for-a-proxy-that-takes-a-key": (
+        {**NO_KEY, "openclaw_proxy_credential": "login"},
+        ["openclaw_proxy_credential is 'login'", "LiteLLM takes api_key"],
+    ),
+    "key-beside-a-login": (
+        {**CLAUDE_MAX, **KEY},
+        ["openclaw_proxy_upstream_api_key is set", "is login", "used in its place", "openclaw_proxy_credential to api_key"],
+    ),
+    "key-for-a-proxy-that-takes-none": (
+        {**MERIDIAN, **KEY},
+        ["openclaw_proxy_upstream_api_key is set", "with a proxy that takes one"],
+    ),
+    "token-beside-a-key": (
+        {"openclaw_proxy_upstream_token": "canary-7c1e"},
+        ["openclaw_proxy_upstream_token is set", "is api_key"],
+    ),
+    "token-without-a-value": (
+        {**CLAUDE_MAX, "openclaw_proxy_credential": "token"},
+        ["openclaw_proxy_upstream_token is empty", "claude setup-token"],
+    ),
+    "key-without-a-value": (
+        {**CLAUDE_MAX, "openclaw_proxy_credential": "api_key"},
+        ["openclaw_proxy_upstream_api_key is empty", "Vault"],
+    ),
+    "key-in-the-proxy's-environment": (
+        {**CLAUDE_MAX, "openclaw_proxy_environment": {"ANTHROPIC_API_KEY": "canary-7c1e"}},
+        ["openclaw_proxy_environment sets ANTHROPIC_API_KEY", "override a login"],
+    ),
+    "inbound-key-that-nobody-asks-for": (
+        {**CLAUDE_MAX, "openclaw_proxy_inbound_key": True},
+        ["openclaw_proxy_inbound_key is true", "claude-max-api-proxy has no way to ask", "openclaw_proxy_inbound_key to false"],
+    ),
+    "custom-that-asks-for-no-key": (
+        {"openclaw_proxy_implementation": "custom", "openclaw_proxy_command": ["/usr/bin/proxy"], **NO_KEY},
+        ["openclaw_proxy_inbound_key is true", "openclaw_proxy_credentials hands no inbound-key"],
+    ),
+    "address-that-is-fixed": (
+        {**CLAUDE_MAX, "openclaw_proxy_bind_address": "::1"},
+        ["openclaw_proxy_bind_address is '::1'", "always listens on 127.0.0.1"],
+    ),
+    "upstream-that-cannot-be-chosen": (
+        {**MERIDIAN, "openclaw_proxy_upstream_url": "https://api.example.com"},
+        ["openclaw_proxy_upstream_url is set", "Meridian takes no address"],
+    ),
+    "dotted-id-for-a-proxy-that-passes-it-on": (
+        {**MERIDIAN, "openclaw_provider_models": ["claude-opus-4.6"]},
+        ['openclaw_provider_models contains "claude-opus-4.6"', "hyphenated", "claude-opus-4-6"],
+    ),
+    "id-that-becomes-another-model": (
+        {**CLAUDE_MAX, "openclaw_provider_models": ["claude-sonnet-4-5"]},
+        ["claude-sonnet-4-5", "answers every other id with an Opus model", "for example claude-opus-4"],
+    ),
+    "unknown-tool": (
+        {**UNDER_GATEWAY, "openclaw_proxy_tools": ["deno"]},
+        ["openclaw_proxy_tools names deno", "node, bun and claude"],
+    ),
+    "base-path-with-a-slash-at-its-end": (
+        {**UNDER_GATEWAY, "openclaw_proxy_base_path": "/v1/"},
+        ["openclaw_proxy_base_path is '/v1/'"],
+    ),
+    "old-python-for-ccproxy": (
+        {**NO_KEY, "openclaw_proxy_implementation": "ccproxy-api", "openclaw_host_info": {**HOST, "python_version": "3.9.2"}},
+        ["ccproxy-api needs Python 3.11 or newer", "is 3.9.2"],
     ),
     "no-model-map": ({"openclaw_proxy_model_map": {}}, ["openclaw_proxy_model_map is empty"]),
     "one-user-for-both": (
@@ -377,7 +493,15 @@ def messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "openclaw_proxy_socket_activation": True,
     }
     hosts["nothing-wrong-under-the-gateway"] = {"openclaw_host_info": HOST, **UNDER_GATEWAY}
-    result = run_playbook(tmp_path_factory.mktemp("preflight"), preflight(), hosts)
+    for name, variables in NOTHING_WRONG.items():
+        hosts[f"nothing-wrong-with-{name}"] = {"openclaw_host_info": HOST, **NO_KEY, **variables}
+    directory = tmp_path_factory.mktemp("preflight")
+    (directory / "meridian").mkdir()
+    (directory / "meridian/package.json").write_text("{}")
+    (directory / "meridian/package-lock.json").write_text(
+        json.dumps({"packages": {"node_modules/@rynfar/meridian": {}, "node_modules/opencode-claude-max-proxy": {}}})
+    )
+    result = run_playbook(directory, preflight(), hosts)
     found = messages_by_host(result["output"])
     found["output"] = result["output"]
     return found
@@ -391,13 +515,25 @@ def test_message_names_the_variable_and_the_remedy(messages: dict[str, str], nam
 
 
 def test_good_variables_pass(messages: dict[str, str]) -> None:
+    others = [f"nothing-wrong-with-{name}" for name in NOTHING_WRONG]
     for name in (
         "nothing-wrong",
         "nothing-wrong-with-socket-activation",
         "nothing-wrong-under-the-gateway",
+        *others,
     ):
         assert name not in messages
         assert re.search(rf"^{name}\s+: ok=\d+ .*failed=0", messages["output"], re.MULTILINE)
+
+
+def test_a_package_that_is_looked_up_at_every_start_is_named(messages: dict[str, str]) -> None:
+    warnings = re.findall(r"^ok: \[(\S+)\] => .*\n(?:.*\n)??.*WARNING: openclaw_proxy_command", messages["output"], re.MULTILINE)
+    assert warnings == ["nothing-wrong-with-bunx"]
+    assert "takes whatever version the registry calls the" in messages["output"]
+
+
+def test_a_proxy_that_asks_for_no_key_is_named(messages: dict[str, str]) -> None:
+    assert re.search(r"WARNING:\s+claude-max-api-proxy\s+asks\s+for\s+no\s+key", messages["output"])
 
 
 def test_adopting_can_be_said_on_the_command_line(tmp_path: Path) -> None:
