@@ -186,3 +186,9 @@ def test_templates_and_programs_exist(proxy: dict[str, Any]) -> None:
         assert (ROLE / "templates" / file["template"]).is_file()
     for program in proxy["programs"]:
         assert (ROLE / "files" / program["file"]).is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "roles/openclaw_proxy/README.md", "docs/docsite/rst/proxies.rst"])
+def test_every_proxy_is_documented(page: str) -> None:
+    text = (ROLE.parents[1] / page).read_text(encoding="utf-8")
+    assert [path.stem for path in FILES if f"`{path.stem}`" not in text] == []
