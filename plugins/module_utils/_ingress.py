@@ -61,6 +61,7 @@ class Policy:
     """``port``: where clients connect, ``owner_uid``: who listens there, ``address``: on which address.
 
     ``proxy_port`` and ``proxy_uid``: the proxy itself; the same as the former two where nothing stands in front of it.
+    ``proxy_address``: where the proxy listens behind what stands in front of it.
     """
 
     address: str
@@ -69,11 +70,27 @@ class Policy:
     clients: tuple[_egress.Network, ...]
     proxy_port: int
     proxy_uid: int
+    proxy_address: str = "127.0.0.1"
 
     @property
     def in_front(self) -> bool:
         """Whether something stands in front of the proxy, which then is reached by nobody else."""
         return self.port != self.proxy_port
+
+    @property
+    def local_address(self) -> str:
+        """Where a user of this host would try the proxy itself."""
+        if self.in_front:
+            return self.proxy_address
+        parsed = ipaddress.ip_address(self.address)
+        if parsed.is_unspecified:
+            return "127.0.0.1" if parsed.version == 4 else "::1"
+        return self.address
+
+    @property
+    def local_uids(self) -> tuple[int, ...]:
+        """Who of this host may connect to the proxy itself: root, its own supervisor, and what stands in front."""
+        return tuple(sorted({0, self.owner_uid, self.proxy_uid}))
 
 
 def parse_clients(texts: t.Iterable[str], name: str) -> tuple[_egress.Network, ...]:
@@ -103,19 +120,20 @@ def parse_clients(texts: t.Iterable[str], name: str) -> tuple[_egress.Network, .
 
 def _chains(policy: Policy) -> dict[str, list[str]]:
     reject = "counter name {} reject with tcp reset"
-    ingress = []
+    # What reaches the proxy from its own host is judged where it leaves, by the user who sends it.
+    ingress = [] if policy.in_front else [f'iifname "lo" tcp dport {policy.proxy_port} accept']
     for version, family in ((4, "ip"), (6, "ip6")):
         if any(network.version == version for network in policy.clients):
             ingress.append(f"tcp dport {policy.port} {family} saddr @clients_ipv{version} accept")
     ingress.append(f"tcp dport {policy.port} {reject.format('refused')}")
-    egress = [f"tcp sport {policy.port} meta skuid != {policy.owner_uid} {reject.format('local_answer')}"]
+    uids = ", ".join(str(uid) for uid in policy.local_uids)
+    egress = [
+        f"tcp sport {policy.port} meta skuid != {policy.owner_uid} {reject.format('local_answer')}",
+        f'oifname "lo" tcp dport {policy.proxy_port} meta skuid != {{ {uids} }} {reject.format("local_client")}',
+    ]
     if policy.in_front:
         ingress.append(f'iifname != "lo" tcp dport {policy.proxy_port} {reject.format("refused")}')
-        uids = ", ".join(str(uid) for uid in sorted({0, policy.owner_uid, policy.proxy_uid}))
-        egress += [
-            f'oifname "lo" tcp dport {policy.proxy_port} meta skuid != {{ {uids} }} {reject.format("local_client")}',
-            f"tcp sport {policy.proxy_port} meta skuid != {policy.proxy_uid} {reject.format('local_answer')}",
-        ]
+        egress.append(f"tcp sport {policy.proxy_port} meta skuid != {policy.proxy_uid} {reject.format('local_answer')}")
     return {"input": ingress, "output": egress}
 
 
@@ -186,14 +204,14 @@ class Prober:
 
     def run(self) -> list[Probe]:
         policy = self._policy
-        probes = [self._owner("owner", policy.address, policy.port, policy.owner_uid), self._unlisted()]
+        probes = [self._owner("owner", policy.address, policy.port, policy.owner_uid)]
         if policy.in_front:
             probes += [
-                self._owner("proxy-owner", "127.0.0.1", policy.proxy_port, policy.proxy_uid),
+                self._unlisted(),
+                self._owner("proxy-owner", policy.proxy_address, policy.proxy_port, policy.proxy_uid),
                 self._proxy_on_loopback(),
-                *self._strangers(),
             ]
-        return probes
+        return probes + self._strangers()
 
     @staticmethod
     def _owner(identifier: str, address: str, port: int, uid: int) -> Probe:
@@ -231,14 +249,15 @@ class Prober:
         return Probe("unlisted-client", PASSED if refused else FAILED, detail)
 
     def _strangers(self) -> list[Probe]:
-        """Whether another user of this host is refused at the proxy's own port, and who stands in front is not."""
+        """Whether another user of this host is refused at the proxy's own port, and whoever needs it is not."""
         policy = self._policy
-        attempts = [_egress_probe.Attempt("tcp", "127.0.0.1", policy.proxy_port)]
+        attempts = [_egress_probe.Attempt("tcp", policy.local_address, policy.proxy_port)]
         probes = []
-        stranger = next(uid for uid in range(65534, 60000, -1) if uid not in (policy.owner_uid, policy.proxy_uid))
+        stranger = next(uid for uid in range(65534, 60000, -1) if uid not in policy.local_uids)
         for identifier, uid, wanted in (
             ("local-stranger", stranger, ("ECONNREFUSED", 1)),
-            ("local-front", policy.owner_uid, ("open", 0)),
+            # Without anything in front it is the proxy's own supervisor, which asks whether the proxy lives.
+            ("local-front" if policy.in_front else "local-proxy", policy.owner_uid, ("open", 0)),
         ):
             before = self._counters().get("local_client", 0)
             outcomes = _other_user.call_as(

@@ -10,14 +10,14 @@ module: openclaw_ingress
 short_description: Let only listed gateways connect to a Claude proxy that serves other machines, and prove it
 version_added: 0.1.0
 description:
-  - Keeps the nftables table C(inet failclosed_openclaw_ingress), and no other. Only O(clients) may connect to
-    O(port), only the service's own user may answer from it, and where TLS stands in front of the proxy, the proxy's
-    own port can be reached from this host alone, by root and the two users concerned. Each refusal is counted.
-  - The rules are loaded by a unit of their own, before the network at boot, and again right after C(nftables.service)
-    has flushed them. O(unit) does not start without them.
-  - Tries them after every load and at the first run after a boot, and fails when that does not prove them. That a
-    listed gateway gets through cannot be tried from here; M(failclosed.openclaw.openclaw_verify) shows it on the
-    gateway.
+  - Keeps the nftables table C(inet failclosed_openclaw_ingress), and no other. Only O(clients) may connect to O(port), only
+    the service's own user may answer from it. Where TLS stands in front of the proxy, the proxy's own port can be reached
+    from this host alone. Of the users of this host, only root, the proxy's and the one of what stands in front of it may
+    connect to the proxy's own port. Each refusal is counted.
+  - The rules are loaded by a unit of their own, before the network at boot, and again right after C(nftables.service) has
+    flushed them. O(unit) does not start without them.
+  - Tries them after every load and at the first run after a boot, and fails when that does not prove them. That a listed
+    gateway gets through cannot be tried from here; M(failclosed.openclaw.openclaw_verify) shows it on the gateway.
 author:
   - failclosed.openclaw authors (@failclosed)
 attributes:
@@ -65,6 +65,10 @@ options:
   proxy_port:
     description: The proxy's own port. O(port) by default, where nothing stands in front of the proxy.
     type: int
+  proxy_address:
+    description: The address on which the proxy itself listens. Not used where nothing stands in front of it.
+    type: str
+    default: 127.0.0.1
   tls:
     description:
       - Whether clients connect by TLS. Without it the result is never proven, because prompts and the key cross the
@@ -187,10 +191,11 @@ def _policy(module: AnsibleModule) -> _ingress.Policy | None:
     for option in ("port", "proxy_port"):
         if params[option] is not None and not 1 <= params[option] <= 65535:
             module.fail_json(msg=f"{option} is {params[option]}: give a whole number from 1 to 65535.", proven=None)
-    try:
-        ipaddress.ip_address(params["address"])
-    except ValueError:
-        module.fail_json(msg=f"address is '{params['address']}': give an IP address of this host.", proven=None)
+    for option in ("address", "proxy_address"):
+        try:
+            ipaddress.ip_address(params[option])
+        except ValueError:
+            module.fail_json(msg=f"{option} is '{params[option]}': give an IP address of this host.", proven=None)
     if not params["user"]:
         module.fail_json(msg="user is empty: name the user that listens for the clients.", proven=None)
     clients = _ingress.parse_clients(params["clients"], "clients")
@@ -199,7 +204,9 @@ def _policy(module: AnsibleModule) -> _ingress.Policy | None:
     if owner is None or proxy is None:
         return None
     port = params["port"]
-    return _ingress.Policy(params["address"], port, owner, clients, params["proxy_port"] or port, proxy)
+    return _ingress.Policy(
+        params["address"], port, owner, clients, params["proxy_port"] or port, proxy, params["proxy_address"]
+    )
 
 
 class _Run:
@@ -356,6 +363,7 @@ def main() -> None:
             "clients": {"type": "list", "elements": "str", "default": []},
             "proxy_user": {"type": "str", "default": ""},
             "proxy_port": {"type": "int"},
+            "proxy_address": {"type": "str", "default": "127.0.0.1"},
             "tls": {"type": "bool", "default": True},
             "prove": {"type": "bool", "default": True},
             "always": {"type": "bool", "default": False},

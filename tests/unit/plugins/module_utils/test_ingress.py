@@ -4,9 +4,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _ingress
+from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _egress,
+    _egress_probe,
+    _ingress,
+    _listening,
+    _other_user,
+)
 from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import FAILED, PASSED, UNKNOWN, Probe
 
 CLIENTS = _ingress.parse_clients(["192.0.2.10", "2001:db8::/64", "192.0.2.11"], "clients")
@@ -40,6 +48,84 @@ def test_without_anything_in_front_the_proxys_own_port_is_the_one() -> None:
     text = _ingress.render(ALONE)
     assert "dport 3443" not in text
     assert rules_of(text, "input")[-1] == "tcp dport 3456 counter name refused reject with tcp reset"
+
+
+def test_without_anything_in_front_the_proxys_supervisor_still_reaches_it_and_other_users_do_not() -> None:
+    text = _ingress.render(ALONE)
+    # Whoever is reached through its own address is reached over loopback, where no client's address is listed.
+    assert rules_of(text, "input")[0] == 'iifname "lo" tcp dport 3456 accept'
+    assert rules_of(text, "output") == [
+        "tcp sport 3456 meta skuid != 996 counter name local_answer reject with tcp reset",
+        'oifname "lo" tcp dport 3456 meta skuid != { 0, 996 } counter name local_client reject with tcp reset',
+    ]
+    assert not any("accept" in rule for rule in rules_of(_ingress.render(IN_FRONT), "input") if "saddr" not in rule)
+
+
+class Kernel:
+    """A host on which ``allowed`` may connect on loopback; everybody else is refused and counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, policy: _ingress.Policy, *, allowed: tuple[int, ...]) -> None:
+        self.counts = dict.fromkeys(_ingress.COUNTERS, 0)
+        self.tried: list[tuple[int, str, int]] = []
+        self._allowed = allowed
+        self._uid = 0
+        owners = {policy.port: policy.owner_uid, policy.proxy_port: policy.proxy_uid}
+        addresses = {policy.port: policy.address, policy.proxy_port: policy.local_address}
+        monkeypatch.setattr(
+            _listening, "listeners", lambda port: [_listening.Listener(addresses[port], port, owners[port])]
+        )
+        monkeypatch.setattr(_other_user, "call_as", self.call_as)
+        monkeypatch.setattr(_egress_probe, "try_all", self.try_all)
+        monkeypatch.setattr(_ingress, "_connect_from_loopback", self.unlisted)
+
+    def call_as(self, uid: int, _gid: int, work: Any, **_limits: Any) -> Any:
+        self._uid = uid
+        return work()
+
+    def try_all(self, attempts: list[_egress_probe.Attempt]) -> list[str]:
+        ((_protocol, address, port, *_rest),) = attempts
+        self.tried.append((self._uid, address, port))
+        if self._uid in self._allowed:
+            return ["open"]
+        self.counts["local_client"] += 1
+        return ["ECONNREFUSED"]
+
+    def unlisted(self, _address: str, _port: int) -> str:
+        self.counts["refused"] += 1
+        return "ECONNREFUSED"
+
+    def counters(self) -> dict[str, int]:
+        return dict(self.counts)
+
+
+def probed(monkeypatch: pytest.MonkeyPatch, policy: _ingress.Policy, *allowed: int) -> tuple[dict[str, str], Kernel]:
+    kernel = Kernel(monkeypatch, policy, allowed=allowed)
+    return {probe.id: probe.result for probe in _ingress.Prober(policy, kernel.counters).run()}, kernel
+
+
+def test_a_proxy_that_its_own_supervisor_cannot_reach_is_not_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    good, kernel = probed(monkeypatch, ALONE, 0, 996)
+    assert good == {"owner": "passed", "local-stranger": "passed", "local-proxy": "passed"}
+    assert kernel.tried == [(65534, "192.0.2.1", 3456), (996, "192.0.2.1", 3456)]
+    assert probed(monkeypatch, ALONE)[0] == {**good, "local-proxy": "failed"}
+    assert probed(monkeypatch, ALONE, 0, 996, 65534)[0] == {**good, "local-stranger": "failed"}
+
+
+def test_the_proxy_is_tried_where_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = _ingress.Policy("0.0.0.0", 3443, 995, CLIENTS, 3456, 996, "127.0.0.2")  # noqa: S104
+    found, kernel = probed(monkeypatch, elsewhere, 0, 995, 996)
+    assert set(found.values()) == {"passed"}
+    assert set(found) == {
+        "owner",
+        "unlisted-client",
+        "proxy-owner",
+        "proxy-loopback",
+        "local-stranger",
+        "local-front",
+    }
+    assert {address for _uid, address, _port in kernel.tried} == {"127.0.0.2"}
+    unspecified = _ingress.Policy("::", 3456, 996, CLIENTS, 3456, 996)
+    assert unspecified.local_address == "::1"
 
 
 def test_the_table_is_replaced_in_one_transaction_and_is_its_own() -> None:
