@@ -66,7 +66,8 @@ class Secret:
     """A file with one secret. Exactly one of ``generate``, ``content`` and ``copy_of`` says where it comes from.
 
     ``generate``: random bytes, written as hexadecimal after ``prefix``. ``generation``: a secret of another one is
-    replaced; None takes whatever is there. ``present`` False removes the file.
+    replaced; None takes whatever is there. ``present`` False removes the file. ``replaced_mark``: a file that says from
+    before another content is there until somebody removes it that a program may still use the old one.
     """
 
     path: str
@@ -80,6 +81,7 @@ class Secret:
     rotate: bool = False
     present: bool = True
     generation: int | None = None
+    replaced_mark: str | None = None
 
     @property
     def mark(self) -> str:
@@ -275,6 +277,19 @@ def converge_secret(secret: Secret, outcome: Outcome, *, check_mode: bool) -> No
             raise AccountError(f"{parent}: does not exist; name it in directories") from None
         if secret.present:
             outcome.note("", f"{wanted}, new content")
+        return
+    if (
+        secret.replaced_mark is not None
+        and secret.path not in outcome.replaced
+        and os.path.lexists(secret.replaced_mark)
+    ):
+        outcome.replaced.append(secret.path)
+
+
+def _mark_replaced(path: str) -> None:
+    parent, name = posixpath.split(path)
+    with _files.open_directory(parent) as descriptor:
+        _files.write_private(descriptor, name, b"")
 
 
 def _converge_secret_in(
@@ -309,8 +324,11 @@ def _converge_secret_in(
         outcome.generated.append(secret.path)
     if found is not None:
         outcome.replaced.append(secret.path)
-    if not check_mode:
-        _files.replace_file(directory, name, content, ownership, expected=found)
+    if check_mode:
+        return
+    if found is not None and secret.replaced_mark is not None:
+        _mark_replaced(secret.replaced_mark)
+    _files.replace_file(directory, name, content, ownership, expected=found)
 
 
 def converge(

@@ -125,6 +125,13 @@ options:
       copy_of:
         description: Path of a file on the host whose content this file shall have.
         type: path
+      replaced_mark:
+        description:
+          - Path of an empty file that is written before another content takes the place of the secret. As long as it is
+            there, RV(replaced) names the secret. Whoever has told the program that uses it removes the file; what a
+            failed run did not come to is then made up for by the next.
+          - Its directory must be one that only root can write.
+        type: path
   contents:
     description:
       - Path of a file in O(secrets) to the secret that it shall hold.
@@ -201,8 +208,8 @@ generated:
   sample: [/etc/openclaw/credentials/gateway-token]
 replaced:
   description:
-    - Paths of the secrets that took the place of another content, or would in check mode. Who has read one of them
-      before still uses the old one.
+    - Paths of the secrets that took the place of another content, or would in check mode, and of those whose
+      C(replaced_mark) is still there. Who has read one of them before still uses the old one.
   type: list
   elements: str
   returned: success
@@ -270,6 +277,7 @@ def _secret(module: AnsibleModule, options: dict[str, t.Any]) -> _account.Secret
         rotate=options["rotate"],
         present=present,
         generation=generation,
+        replaced_mark=options["replaced_mark"],
     )
 
 
@@ -310,6 +318,7 @@ def main() -> None:
                     "rotate": {"type": "bool", "default": False},
                     "generation": {"type": "int"},
                     "copy_of": {"type": "path"},
+                    "replaced_mark": {"type": "path"},
                 },
             },
             "contents": {"type": "dict", "default": {}, "no_log": True},

@@ -103,6 +103,35 @@ def test_secret_that_replaces_another_is_reported(tmp_path: Path) -> None:
     assert converge(secrets=[secret(tmp_path / "key", content="two")]).replaced == []
 
 
+def test_what_a_failed_run_did_not_tell_a_program_is_told_by_the_next(tmp_path: Path) -> None:
+    def given(content: str, *, check_mode: bool = False) -> list[str]:
+        wanted = secret(tmp_path / "key", content=content, replaced_mark=str(tmp_path / "key.replaced"))
+        return converge(secrets=[wanted], check_mode=check_mode).replaced
+
+    mark, key = tmp_path / "key.replaced", str(tmp_path / "key")
+    assert given("one") == [] and not mark.exists()
+    assert given("two", check_mode=True) == [key] and not mark.exists()
+    assert given("two") == [key] and stat.S_IMODE(mark.stat().st_mode) == 0o600
+    # Nobody removed the mark: that run failed before it came to the program.
+    assert given("two", check_mode=True) == [key]
+    assert given("two") == [key]
+    mark.unlink()
+    assert given("two") == []
+
+
+def test_the_mark_is_there_before_the_secret_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = secret(tmp_path / "key", content="two", replaced_mark=str(tmp_path / "key.replaced"))
+    (tmp_path / "key").write_text("one")
+
+    def killed(*_arguments: object, **_options: object) -> None:
+        assert (tmp_path / "key.replaced").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_files, "replace_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        converge(secrets=[wanted])
+
+
 def test_root_is_refused_as_a_service_account() -> None:
     with pytest.raises(_account.AccountError, match="uid 0"):
         converge(account=_account.Account("root", "/root", "/bin/bash"))
