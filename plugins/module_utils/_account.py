@@ -12,7 +12,6 @@ import posixpath
 import pwd
 import re
 import secrets
-import shutil
 import signal
 import stat
 import time
@@ -29,9 +28,35 @@ FIRST_LOGIN_UID = 1000
 # Where any user may leave something behind.
 SHARED_DIRECTORIES = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # noqa: S108
 # Somebody who names one of these as a service's own directory has mistyped; see hier(7).
+_NAMES_IN_ETC = (
+    "NetworkManager|X11|adduser.conf.d|alternatives|ansible|apache2|apparmor|apparmor.d|apt|audit|bash_completion.d|bind"
+    "|binfmt.d|bluetooth|ca-certificates|caddy|chrony|cloud|console-setup|containerd|cron.d|cron.daily|cron.hourly"
+    "|cron.monthly|cron.weekly|cron.yearly|cups|dbus-1|default|dhcp|dictionaries-common|dkms|dnf|docker|dpkg|emacs"
+    "|environment.d|fail2ban|fonts|fwupd|gnupg|grafana|groff|grub.d|gss|haproxy|httpd|init|init.d|initramfs-tools|iproute2"
+    "|iscsi|java|kernel|kubernetes|ld.so.conf.d|ldap|letsencrypt|lighttpd|logcheck|logrotate.d|lvm|mdadm|modprobe.d"
+    "|modules-load.d|monit|mysql|netplan|network|network-scripts|networkd-dispatcher|newt|nftables.d|nginx|nut|openldap"
+    "|openvpn|pam.d|perl|php|pki|polkit-1|postfix|postgresql|ppp|profile.d|prometheus|puppet|python[0-9.]*|rabbitmq"
+    "|rc[0-9S].d|redis|request-key.d|rpm|rsyslog.d|runit|salt|samba|sasl2|security|selinux|sgml|skel|snmp|ssh|ssl|stunnel"
+    "|sudoers.d|supervisor|sv|sysconfig|sysctl.d|systemd|telegraf|terminfo|tmpfiles.d|ucf.conf.d|udev|ufw|update-motd.d"
+    "|vim|wireguard|wpa_supplicant|xdg|xml|yum|yum.repos.d|zabbix|zsh"
+)
+_NAMES_IN_VAR = (
+    "NetworkManager|ansible|apache2|apt|aptitude|audit|cloud|containerd|cron|cups|dbus|debconf|dhcp|dkms|dnf|docker|dpkg"
+    "|fail2ban|fontconfig|grafana|haproxy|initramfs-tools|installer|journal|kubelet|ldconfig|letsencrypt|logrotate|lvm|lxc"
+    "|lxd|mail|man|man-db|misc|mysql|nfs|nginx|os-prober|pam|php|polkit-1|postfix|postgresql|private|prometheus|python"
+    "|redis|rpm|rsyslog|samba|sgml-base|shells.d|snapd|sudo|swcatalog|systemd|ucf|unattended-upgrades|update-notifier"
+    "|usbutils|vim|xml-core|yum"
+)
+_NAMES_IN_RUN = (
+    "NetworkManager|containerd|credentials|credstore|cryptsetup|dbus|docker|initramfs|lock|log|lvm|mount|network|nscd"
+    "|sendsigs.omit.d|shm|sshd|sudo|systemd|tmpfiles.d|udev|user"
+)
 _SYSTEM_DIRECTORIES = re.compile(
-    r"/*|/(boot|dev|proc|sys|bin|sbin|lib[0-9]*)(/.*)?|/[^/]+|/usr/[^/]+|/usr/(bin|sbin|lib[0-9]*|share)/[^/]+"
-    r"|/usr/local/[^/]+|/var/[^/]+|/etc/(systemd|apt|ssh|ssl|pam\.d|security)(/.*)?"
+    r"/|/(boot|dev|proc|sys|bin|sbin|lib[0-9]*|root)(/.*)?|/[^/]+|/home/[^/]+"
+    r"|/usr/[^/]+|/usr/(bin|games|include|lib(exec|[0-9]+)?|sbin|share|src)/[^/]+"
+    r"|/usr/local/[^/]+|/usr/local/(bin|sbin|lib/(python|node_modules)[^/]*|share/(ca-certificates|fonts|man))(/.*)?"
+    rf"|/etc/({_NAMES_IN_ETC})(/.*)?|/etc/opt"
+    rf"|/var/[^/]+|/var/(lib|log|cache|spool)/({_NAMES_IN_VAR})(/.*)?|/run/({_NAMES_IN_RUN})(/.*)?"
 )
 _TERMINATION_SECONDS = 3.0
 
@@ -100,13 +125,15 @@ class Secret:
 class Outcome:
     """What differs, as lines that are safe to show, before and after.
 
-    ``generated`` and ``replaced`` are paths of secrets: made here, and put in the place of another content.
+    ``generated`` and ``replaced`` are paths of secrets: made here, and put in the place of another content. ``unseen``:
+    what could not be looked at, with the reason.
     """
 
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
     generated: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -354,31 +381,45 @@ def remove(
     account: Account | None, directories: t.Sequence[Directory], *, run: RunCommand, check_mode: bool
 ) -> Outcome:
     """Remove directories with everything below them, then the account with its processes, its home and what it left in
-    the directories for temporary files. What is not there is fine. Raises AccountError, FileError or OSError.
+    the directories for temporary files. What is not there is fine. Raises AccountError, FileError or OSError; what is
+    wrong with the paths themselves before anything is removed.
     """
     outcome = Outcome()
-    for path in [directory.path for directory in directories] + ([account.home] if account else []):
-        if _SYSTEM_DIRECTORIES.fullmatch(posixpath.normpath(path)):
+    whole = [directory.path for directory in directories if not directory.only_if_empty]
+    for path in whole + ([account.home] if account else []):
+        if _is_of_the_system(path):
             raise AccountError(f"{path}: is not a directory of one service alone, and is not removed with all below it")
     found = _service_account(account) if account is not None else None
     if found is not None:
         _end_processes(found.pw_uid, outcome, check_mode=check_mode)
     gone: set[str] = set()
     for directory in directories:
-        if directory.only_if_empty and not _would_be_empty(directory.path, gone):
-            continue
-        _remove_tree(directory.path, outcome, check_mode=check_mode)
+        if directory.only_if_empty:
+            if _is_of_the_system(directory.path) or not _would_be_empty(directory.path, gone):
+                continue
+            _remove_empty(directory.path, outcome, check_mode=check_mode)
+        else:
+            _remove_tree(directory.path, outcome, run=run, check_mode=check_mode)
         gone.add(posixpath.normpath(directory.path))
     if account is not None:
         # A home that outlives its account goes as well: the next account might get the same uid.
-        _remove_tree(account.home, outcome, check_mode=check_mode)
+        _remove_tree(account.home, outcome, run=run, check_mode=check_mode)
     if account is not None and found is not None:
-        for path in _left_behind(found.pw_uid):
-            _remove_tree(path, outcome, check_mode=check_mode)
+        for path in _left_behind(found.pw_uid, outcome):
+            _remove_tree(path, outcome, run=run, check_mode=check_mode)
         outcome.note(f"user {account.name}", "")
         if not check_mode:
             _delete_account(account.name, run)
     return outcome
+
+
+def _is_of_the_system(path: str) -> bool:
+    """Whether removing the path would remove what does not belong to one service; also where a link leads to it."""
+    plain = posixpath.normpath("/" + path.strip("/"))
+    parent, name = posixpath.split(plain)
+    # Not the last link itself: that one would be removed, and not what it leads to.
+    resolved = posixpath.join(os.path.realpath(parent), name)
+    return any(_SYSTEM_DIRECTORIES.fullmatch(each) is not None for each in (plain, resolved))
 
 
 def _service_account(account: Account) -> pwd.struct_passwd | None:
@@ -422,16 +463,33 @@ def _end_processes(uid: int, outcome: Outcome, *, check_mode: bool) -> None:
         raise AccountError(f"processes {remaining} of uid {uid} do not end, so the account stays; look at them with ps")
 
 
-def _left_behind(uid: int) -> list[str]:
+def _left_behind(uid: int, outcome: Outcome) -> list[str]:
     found = []
     for directory in SHARED_DIRECTORIES:
-        with suppress(OSError):
-            for name in sorted(os.listdir(directory)):
-                path = posixpath.join(directory, name)
-                with suppress(FileNotFoundError):
-                    if os.lstat(path).st_uid == uid:
-                        found.append(path)
+        try:
+            names = sorted(os.listdir(directory))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            outcome.unseen.append(f"{directory}: {error.strerror}")
+            continue
+        for name in names:
+            path = posixpath.join(directory, name)
+            try:
+                owner = os.lstat(path).st_uid
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                # A file system of somebody's own, which nobody else may look at.
+                outcome.unseen.append(f"{_printable(path)}: {error.strerror}")
+                continue
+            if owner == uid:
+                found.append(path)
     return found
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _would_be_empty(path: str, gone: set[str]) -> bool:
@@ -443,7 +501,19 @@ def _would_be_empty(path: str, gone: set[str]) -> bool:
     return all(posixpath.join(posixpath.normpath(path), name) in gone for name in names)
 
 
-def _remove_tree(path: str, outcome: Outcome, *, check_mode: bool) -> None:
+def _remove_empty(path: str, outcome: Outcome, *, check_mode: bool) -> None:
+    parent, name = posixpath.split(posixpath.normpath(path))
+    try:
+        with _files.open_directory(parent) as descriptor:
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            outcome.note(_describe(path, status), "")
+            if not check_mode:
+                os.rmdir(name, dir_fd=descriptor)
+    except FileNotFoundError:
+        return
+
+
+def _remove_tree(path: str, outcome: Outcome, *, run: RunCommand, check_mode: bool) -> None:
     parent, name = posixpath.split(posixpath.normpath(path))
     try:
         with _files.open_directory(parent) as descriptor:
@@ -451,11 +521,16 @@ def _remove_tree(path: str, outcome: Outcome, *, check_mode: bool) -> None:
             outcome.note(f"{_describe(path, status)}, with everything below it", "")
             if check_mode:
                 return
-            if stat.S_ISDIR(status.st_mode):
-                # shutil follows no link below it; the parent is this very directory, whatever its path leads to by now.
-                shutil.rmtree(f"/proc/self/fd/{descriptor}/{name}")
-            else:
+            if not stat.S_ISDIR(status.st_mode):
                 os.unlink(name, dir_fd=descriptor)
+                return
+            # The parent is this very directory, whatever its path leads to by now. rm follows no link below it, and takes
+            # a tree of any depth, which whoever owned it may have made so deep that Python cannot.
+            place = f"/proc/{os.getpid()}/fd/{descriptor}/{name}"
+            code, _output, error = run(["rm", "--recursive", "--force", "--one-file-system", "--", place])
+            if code != 0:
+                why = _printable((error.strip().splitlines() or [f"status {code}"])[-1]).replace(place, path)
+                raise AccountError(f"{path}: could not be removed as a whole: {why}")
     except FileNotFoundError:
         return
 

@@ -30,10 +30,11 @@ attributes:
 options:
   state:
     description:
-      - With V(absent), O(directories) are removed with everything below them, and so is the account of O(name) with
-        its group, its processes, O(home), and what it left in the directories for temporary files. O(secrets) may not
-        be named then; they go with their directory.
-      - An account with another home or a person's uid is refused, and so is a directory of the system such as C(/etc).
+      - With V(absent), O(directories) are removed with everything below them, and so is the account of O(name) with its
+        group, its processes, O(home), and what it left in the directories for temporary files. O(secrets) may not be named
+        then; they go with their directory.
+      - An account with another home or a person's uid is refused, and so is a directory of the system such as C(/etc) or
+        of a person, before anything is removed. What is mounted below a directory is not removed, and an error.
     type: str
     choices: [present, absent]
     default: present
@@ -75,8 +76,8 @@ options:
         default: "0755"
       only_if_empty:
         description:
-          - With O(state=absent), whether it is left alone unless nothing, or nothing but what goes before it, is in
-            it.
+          - With O(state=absent), whether it is left alone unless nothing, or nothing but what goes before it, is in it. A
+            directory of the system is always left alone then.
         type: bool
         default: false
   secrets:
@@ -357,6 +358,8 @@ def main() -> None:
             outcome = _account.converge(account, directories, secrets, run=run, check_mode=module.check_mode)
     except (_account.AccountError, _files.FileError, OSError) as error:
         module.fail_json(msg=f"{name}: {error}" if name else str(error))
+    for unseen in outcome.unseen:
+        module.warn(f"Could not be looked at, and may be something that the account left behind: {unseen}.")
     module.exit_json(
         changed=outcome.changed,
         generated=outcome.generated,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,16 @@ GROUP = "root" if os.geteuid() == 0 else OWNER
 
 
 class Commands:
-    """Records command lines and answers them with a status."""
+    """Records command lines and answers them with a status; rm, and nothing else, is run."""
 
     def __init__(self, status: int = 0) -> None:
         self.seen: list[list[str]] = []
         self._status = status
 
     def __call__(self, command: list[str]) -> tuple[int, str, str]:
+        if command[0] == "rm":
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            return done.returncode, done.stdout, done.stderr
         self.seen.append(command)
         return self._status, "", "it is broken" if self._status else ""
 
@@ -324,10 +328,118 @@ def test_directory_that_is_not_empty_stays_if_only_an_empty_one_goes(tmp_path: P
     assert not parent.exists()
 
 
-@pytest.mark.parametrize("path", ["/", "/etc", "/usr", "/usr/lib", "/var/lib", "/etc/systemd/system", "/usr/local/bin"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *[
+            "/",
+            "//",
+            "/etc",
+            "//etc",
+            "/etc/",
+            "//usr",
+            "/usr",
+            "/usr/lib",
+            "/usr/lib/python3",
+            "/usr/local/bin",
+            "/opt/..",
+        ],
+        *[
+            "/etc/systemd/system",
+            "/etc/ansible",
+            "/etc/nginx",
+            "/etc/cron.d",
+            "/etc/rc2.d",
+            "/etc/opt",
+            "/etc/ssl/private",
+        ],
+        *["/var/lib", "/var/lib/dpkg", "/var/lib/dpkg/info", "/var/log/journal", "/var/cache/apt", "/run/systemd"],
+        *["/home/alice", "/home/alice/", "/home/x/../alice", "/root", "/root/.ssh", "/proc/self/root/etc"],
+    ],
+)
 def test_directory_of_the_system_is_not_removed(path: str) -> None:
+    directory = _account.Directory(path, OWNER, GROUP, 0o755)
     with pytest.raises(_account.AccountError, match="is not a directory of one service alone"):
-        remove(None, Path(path), check_mode=True)
+        _account.remove(None, [directory], run=Commands(), check_mode=True)
+    only_if_empty = _account.Directory(path, OWNER, GROUP, 0o755, only_if_empty=True)
+    assert not _account.remove(None, [only_if_empty], run=Commands(), check_mode=True).changed
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *[
+            "/opt/openclaw",
+            "/etc/openclaw",
+            "/etc/openclaw/credentials",
+            "/etc/openclaw-proxy",
+            "/etc/failclosed-openclaw",
+        ],
+        *["/usr/local/lib/openclaw-proxy", "/var/lib/openclaw", "/var/lib/failclosed-openclaw", "/srv/openclaw/home"],
+        *["/var/cache/failclosed-openclaw", "/var/backups/failclosed-openclaw", "/run/failclosed-openclaw-uids"],
+        *["/home/alice/receipt.json", "/etc/opt/openclaw"],
+    ],
+)
+def test_a_services_own_directory_may_be_removed(path: str) -> None:
+    directory = _account.Directory(f"{path}-fc-absent", OWNER, GROUP, 0o755)
+    assert not _account.remove(None, [directory], run=Commands(), check_mode=True).changed
+
+
+def test_directory_that_a_link_leads_to_counts_by_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    with pytest.raises(_account.AccountError, match="is not a directory of one service alone"):
+        remove(None, tmp_path / "link/nginx", check_mode=True)
+
+
+def test_nothing_is_removed_where_one_path_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    with pytest.raises(_account.AccountError, match="^/etc/nginx: "):
+        remove(None, tmp_path / "own", Path("/etc/nginx"))
+    assert (tmp_path / "own").is_dir()
+
+
+def test_a_tree_that_is_deeper_than_python_can_follow_is_removed(tmp_path: Path) -> None:
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    descriptor = os.open(deep, os.O_RDONLY)
+    for _level in range(3000):
+        os.mkdir("d", dir_fd=descriptor)
+        below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    assert remove(None, deep).changed
+    assert not deep.exists()
+
+
+def test_what_rm_could_not_remove_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+
+    def refuse(command: list[str]) -> tuple[int, str, str]:
+        return 1, "", f"rm: cannot remove '{command[-1]}/x': Operation not permitted\x1b[0m\n"
+
+    directory = _account.Directory(str(tmp_path / "own"), OWNER, GROUP, 0o755)
+    with pytest.raises(
+        _account.AccountError, match=f"own: could not .*'{tmp_path}/own/x': Operation not permitted.\\[0m$"
+    ):
+        _account.remove(None, [directory], run=refuse, check_mode=False)
+
+
+def test_what_cannot_be_looked_at_hides_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b-private", "c"):
+        (tmp_path / name).touch()
+    real = os.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        if path.endswith("private"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(_account, "SHARED_DIRECTORIES", (str(tmp_path),))
+    monkeypatch.setattr(os, "lstat", lstat)
+    outcome = _account.Outcome()
+    assert _account._left_behind(os.geteuid(), outcome) == [f"{tmp_path}/a", f"{tmp_path}/c"]
+    assert outcome.unseen == [f"{tmp_path}/b-private: Permission denied"]
 
 
 def test_account_that_is_not_the_services_is_not_removed() -> None:
