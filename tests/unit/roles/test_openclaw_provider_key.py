@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The gateway learns of another key, also after a run that failed in between, and whatever its user's group is called."""
+"""The gateway learns of another key, also after a run that failed, and whatever the group of its user is called."""
 
 from __future__ import annotations
 
