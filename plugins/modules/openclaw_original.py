@@ -88,7 +88,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _config_edit, _files, _json5
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _config_edit, _config_read, _files, _json5
 
 # A model reference, an alias, a list of allowed models: nothing that a secret could look like gets through.
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9*._:-]+){0,3}|")
@@ -205,9 +205,9 @@ def main() -> None:
     )
     params = module.params
     try:
-        now = _config_edit.read(_config_edit.ConfigFile(path=params["path"], create=False)).value
+        now = _config_read.read(params["path"]).value
         copies = _copies(params["backup_dir"], params["path"])
-    except (_config_edit.ConfigEditError, _files.FileError, OSError) as error:
+    except (_config_read.ConfigFileError, _files.FileError, OSError) as error:
         module.fail_json(msg=f"{error}")
     before: tuple[str, Any] = ("", {})
     for path, value in copies:
