@@ -524,8 +524,8 @@ def _remove_tree(path: str, outcome: Outcome, *, run: RunCommand, check_mode: bo
             if not stat.S_ISDIR(status.st_mode):
                 os.unlink(name, dir_fd=descriptor)
                 return
-            # The parent is this very directory, whatever its path leads to by now. rm follows no link below it, and takes
-            # a tree of any depth, which whoever owned it may have made so deep that Python cannot.
+            # The parent is this very directory, whatever its path leads to by now. rm follows no link below it, and
+            # takes a tree of any depth, which whoever owned it may have made so deep that Python cannot.
             place = f"/proc/{os.getpid()}/fd/{descriptor}/{name}"
             code, _output, error = run(["rm", "--recursive", "--force", "--one-file-system", "--", place])
             if code != 0:

@@ -392,6 +392,13 @@ def _environment_hits(
                 _routes.BYPASS,
                 "takes keys from the login shell",
             )
+        if _routes.believes_any_certificate(environment.public):
+            yield _routes.Hit(
+                "provider-transport",
+                f"{environment.where}: {_routes.TLS_SWITCH}",
+                _routes.UNKNOWN,
+                "has Node believe any certificate, that of the proxy included",
+            )
         forward = sorted(environment.names & _FORWARD_PROXIES)
         # Node prefers the lower-case name.
         direct = environment.public.get("no_proxy") or environment.public.get("NO_PROXY") or ""

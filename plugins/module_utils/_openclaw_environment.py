@@ -53,13 +53,15 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
             yield key.strip(), value.strip()
 
 
-def of_unit(texts: Mapping[str, str], where: str, *, read: Mapping[str, Iterable[str]], home: str = "") -> Environment:
+def of_unit(
+    texts: Mapping[str, str], where: str, *, read: Mapping[str, Mapping[str, str]], home: str = ""
+) -> Environment:
     """The environment that a unit and its drop-ins give, in the order of ``texts`` (path -> text).
 
-    ``read``: path of an ``EnvironmentFile=`` -> the names in it. ``home``: what ``%h`` stands for. See systemd.exec(5).
+    ``read``: path of an ``EnvironmentFile=`` -> the assignments in it. ``home``: what ``%h`` stands for. See systemd.exec(5).
     """
     variables: dict[str, str] = {}
-    from_files: set[str] = set()
+    from_files: dict[str, str] = {}
     passed: set[str] = set()
     unset: set[str] = set()
     for text in texts.values():
@@ -73,7 +75,7 @@ def of_unit(texts: Mapping[str, str], where: str, *, read: Mapping[str, Iterable
             elif key == "EnvironmentFile":
                 if not value:
                     from_files.clear()
-                from_files |= set(read.get(value.lstrip("-"), ()))
+                from_files.update(read.get(value.lstrip("-"), {}))
             elif key == "PassEnvironment":
                 passed = passed | set(value.split()) if value else set()
             elif key == "UnsetEnvironment":
@@ -81,8 +83,10 @@ def of_unit(texts: Mapping[str, str], where: str, *, read: Mapping[str, Iterable
                     unset.clear()
                 # With a value it takes away that very assignment, and not another one of the name.
                 unset |= {each for each in _split(value) if "=" not in each}
-    names = {name for name, content in variables.items() if content} | from_files | passed
-    public = {name: content for name, content in variables.items() if name in PUBLIC_NAMES and name not in unset}
+    names = {name for name, content in variables.items() if content} | set(from_files) | passed
+    # What is in a file counts, whichever line comes first.
+    given = {**variables, **from_files}
+    public = {name: content for name, content in given.items() if name in PUBLIC_NAMES and name not in unset}
     return Environment(where, frozenset(names - unset), public)
 
 

@@ -44,6 +44,7 @@ PUBLIC_NAMES = frozenset(
     {
         "CLAUDE_CONFIG_DIR",
         "HOME",
+        "NODE_TLS_REJECT_UNAUTHORIZED",
         "NO_PROXY",
         "OPENCLAW_CONFIG_PATH",
         "OPENCLAW_CONFIG_READONLY",

@@ -414,7 +414,8 @@ ROUTES: tuple[Route, ...] = (
         "provider-transport",
         SPECIAL,
         ("models.providers.*.baseUrl", "models.providers.*.request.tls.insecureSkipVerify"),
-        "A proxy on another machine is reached without TLS, or any certificate is believed",
+        "A proxy on another machine is reached without TLS, or any certificate is believed, in the configuration or by"
+        " NODE_TLS_REJECT_UNAUTHORIZED in the gateway's environment",
         (AUDIT_ONLY,),
     ),
     Route(
@@ -677,7 +678,8 @@ ROUTES: tuple[Route, ...] = (
 # What to do about a finding that no edit of openclaw.json closes, or not in the way that people would want.
 REMEDIES: dict[str, str] = {
     "provider-base-url": "Run site.yml, or set openclaw_provider_base_url to where the proxy is.",
-    "provider-transport": "Put TLS in front of the proxy (role openclaw_ingress) and run site.yml.",
+    "provider-transport": "Put TLS in front of the proxy (role openclaw_ingress) and run site.yml. Where the path names"
+    " NODE_TLS_REJECT_UNAUTHORIZED, remove it there and restart the gateway.",
     "provider-credential": "Give the proxy a key of its own (openclaw_provider_inbound_key), none of the direct API.",
     "remote-inference": "Run agents on this gateway, or look at the other machine, too.",
     "external-harness": "Switch it off; it does not use the proxy's provider.",

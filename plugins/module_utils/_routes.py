@@ -702,6 +702,9 @@ class Routes:
             name = str(path[-1])
             if name == "OPENCLAW_LOAD_SHELL_ENV" and is_switched_on(value):
                 yield self._hit(BY_ID["credential-shell-environment"], path, BYPASS, "takes keys from the login shell")
+            if believes_any_certificate({name: str(value)}):
+                why = "has Node believe any certificate, that of the proxy included"
+                yield self._hit(BY_ID["provider-transport"], path, UNKNOWN, why)
             if name in CREDENTIAL_VARIABLES and value not in (None, ""):
                 resolved, _why = self.resolve_provider(CREDENTIAL_VARIABLES[name])
                 yield self._hit(route, path, resolved, f"opens {CREDENTIAL_VARIABLES[name]}")
@@ -733,6 +736,15 @@ class Routes:
 
 def _is_variable(value: Any) -> bool:
     return isinstance(value, str) and _VARIABLE.search(value) is not None
+
+
+# Of Node; see its documentation, "Command-line API".
+TLS_SWITCH = "NODE_TLS_REJECT_UNAUTHORIZED"
+
+
+def believes_any_certificate(environment: Mapping[str, str]) -> bool:
+    """Whether Node checks no certificate in an environment of these variables."""
+    return environment.get(TLS_SWITCH, "").strip() == "0"
 
 
 def is_switched_on(value: Any) -> bool:

@@ -33,8 +33,8 @@ options:
       - With V(absent), O(directories) are removed with everything below them, and so is the account of O(name) with its
         group, its processes, O(home), and what it left in the directories for temporary files. O(secrets) may not be named
         then; they go with their directory.
-      - An account with another home or a person's uid is refused, and so is a directory of the system such as C(/etc) or
-        of a person, before anything is removed. What is mounted below a directory is not removed, and an error.
+      - An account with another home or a person's uid is refused, and so is a directory of the system such as C(/etc)
+        or of a person, before anything is removed. What is mounted below a directory is not removed, and an error.
     type: str
     choices: [present, absent]
     default: present
@@ -76,8 +76,8 @@ options:
         default: "0755"
       only_if_empty:
         description:
-          - With O(state=absent), whether it is left alone unless nothing, or nothing but what goes before it, is in it. A
-            directory of the system is always left alone then.
+          - With O(state=absent), whether it is left alone unless nothing, or nothing but what goes before it, is in it.
+            A directory of the system is always left alone then.
         type: bool
         default: false
   secrets:

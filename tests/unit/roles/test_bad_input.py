@@ -120,6 +120,15 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"openclaw_proxy_host": "http://x"},
         ["openclaw_proxy_host is 'http://x'", "without a scheme"],
     ),
+    "any-certificate": (
+        {"openclaw_gateway_environment": {"NODE_TLS_REJECT_UNAUTHORIZED": "0", "NODE_OPTIONS": "--require=/x.js"}},
+        [
+            "openclaw_gateway_environment sets",
+            "NODE_TLS_REJECT_UNAUTHORIZED",
+            "NODE_OPTIONS",
+            "believe any certificate",
+        ],
+    ),
     "no-upstream-key": ({"openclaw_proxy_upstream_api_key": ""}, ["openclaw_proxy_upstream_api_key is empty", "Vault"]),
     "key-with-a-line-break": (
         {"openclaw_proxy_upstream_api_key": "sk-ant-canary-5a1b\n"},

@@ -393,7 +393,7 @@ def test_directory_that_a_link_leads_to_counts_by_where_it_is(tmp_path: Path) ->
 
 def test_nothing_is_removed_where_one_path_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
-    with pytest.raises(_account.AccountError, match="^/etc/nginx: "):
+    with pytest.raises(_account.AccountError, match=r"^/etc/nginx: "):
         remove(None, tmp_path / "own", Path("/etc/nginx"))
     assert (tmp_path / "own").is_dir()
 
@@ -420,7 +420,7 @@ def test_what_rm_could_not_remove_is_an_error(tmp_path: Path) -> None:
 
     directory = _account.Directory(str(tmp_path / "own"), OWNER, GROUP, 0o755)
     with pytest.raises(
-        _account.AccountError, match=f"own: could not .*'{tmp_path}/own/x': Operation not permitted.\\[0m$"
+        _account.AccountError, match=rf"own: could not .*'{tmp_path}/own/x': Operation not permitted.\[0m$"
     ):
         _account.remove(None, [directory], run=refuse, check_mode=False)
 

@@ -638,6 +638,28 @@ MISSED: dict[str, tuple[Prepare, str]] = {
         lambda host: host.file(".openclaw/.env", "HTTP_PROXY=http://p:1\nno_proxy=x\n"),
         "forward-proxy-environment",
     ),
+    "any certificate by a drop-in": (
+        lambda host: host.drop_in("[Service]\nEnvironment=NODE_TLS_REJECT_UNAUTHORIZED=0\n"),
+        "provider-transport",
+    ),
+    "any certificate by a file of a unit": (
+        lambda host: host.file("gateway.env", "NODE_TLS_REJECT_UNAUTHORIZED='0'\n").drop_in(
+            f"[Service]\nEnvironmentFile={host.home}/gateway.env\nEnvironment=NODE_TLS_REJECT_UNAUTHORIZED=1\n"
+        ),
+        "provider-transport",
+    ),
+    "any certificate by .env": (
+        lambda host: host.file(".openclaw/.env", "NODE_TLS_REJECT_UNAUTHORIZED=0\n"),
+        "provider-transport",
+    ),
+    "any certificate by the configuration": (
+        config({"env": {"vars": {"NODE_TLS_REJECT_UNAUTHORIZED": "0"}}}),
+        "provider-transport",
+    ),
+    "any certificate in a running process": (
+        lambda host: host.process({"NODE_TLS_REJECT_UNAUTHORIZED": "0"}),
+        "provider-transport",
+    ),
     "another home": (lambda host: host.process({"OPENCLAW_HOME": "/srv/oc"}), "other-configuration"),
     "another place for Claude's login": (
         lambda host: host.file("cc/.credentials.json", "").process({"CLAUDE_CONFIG_DIR": str(host.home / "cc")}),
