@@ -58,7 +58,8 @@ def of_unit(
 ) -> Environment:
     """The environment that a unit and its drop-ins give, in the order of ``texts`` (path -> text).
 
-    ``read``: path of an ``EnvironmentFile=`` -> the assignments in it. ``home``: what ``%h`` stands for. See systemd.exec(5).
+    ``read``: path of an ``EnvironmentFile=`` -> the assignments in it. ``home``: what
+    ``%h`` stands for. See systemd.exec(5).
     """
     variables: dict[str, str] = {}
     from_files: dict[str, str] = {}
