@@ -13,6 +13,7 @@ import pwd
 import re
 import secrets
 import signal
+import ssl
 import stat
 import time
 import typing as t
@@ -119,6 +120,14 @@ class Secret:
             return True
         found = re.fullmatch(re.escape(self.prefix.encode()) + rb"([0-9]{1,9})-[0-9a-f]+", content)
         return (int(found.group(1)) if found else 1) == self.generation
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The paths of a certificate and of its private key, both in PEM."""
+
+    certificate: str
+    private_key: str
 
 
 @dataclass
@@ -358,6 +367,49 @@ def _converge_secret_in(
     _files.replace_file(directory, name, content, ownership, expected=found)
 
 
+class _PassphraseError(Exception):
+    """A private key asked for a passphrase."""
+
+
+def _no_passphrase() -> str:
+    raise _PassphraseError
+
+
+def check_pair(pair: Pair, secret_files: t.Sequence[Secret]) -> None:
+    """Refuse a certificate and a key, as they will be, that no server could start with. Raises AccountError, OSError."""
+    given = {secret.path: secret.content for secret in secret_files if secret.content is not None}
+    descriptors = []
+    try:
+        places = []
+        for path in (pair.certificate, pair.private_key):
+            if path not in given:
+                places.append(path)
+                continue
+            # In memory: what may have to be refused is not put on a disk.
+            descriptors.append(os.memfd_create("pair", os.MFD_CLOEXEC))
+            with open(descriptors[-1], "wb", closefd=False) as stream:
+                stream.write(str(given[path]).encode())
+            places.append(f"/proc/self/fd/{descriptors[-1]}")
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(places[0], places[1], _no_passphrase)
+        except _PassphraseError:
+            raise AccountError(
+                f"{pair.private_key}: has a passphrase, which nobody would type; give it without one (openssl pkey)"
+            ) from None
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise AccountError(
+                    f"{pair.private_key}: is not the private key of {pair.certificate}; give the two that belong together"
+                ) from None
+            raise AccountError(
+                f"{pair.certificate} and {pair.private_key}: are no certificate and key in PEM that a server can use"
+                f" ({error.reason or 'no PEM'})"
+            ) from None
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
 def converge(
     account: Account | None,
     directories: t.Sequence[Directory],
@@ -365,9 +417,15 @@ def converge(
     *,
     run: RunCommand,
     check_mode: bool,
+    pairs: t.Sequence[Pair] = (),
 ) -> Outcome:
-    """Converge account, directories and secrets in this order; raises AccountError, FileError or OSError."""
+    """Converge account, directories and secrets in this order, after ``pairs`` were looked at.
+
+    Raises AccountError, FileError or OSError.
+    """
     outcome = Outcome()
+    for pair in pairs:
+        check_pair(pair, secret_files)
     if account is not None:
         converge_account(account, outcome, run=run, check_mode=check_mode)
     for directory in directories:

@@ -133,6 +133,22 @@ options:
             failed run did not come to is then made up for by the next.
           - Its directory must be one that only root can write.
         type: path
+  certificates:
+    description:
+      - Certificates with their private keys, in PEM, by their paths, in O(contents) or already on the host. Before
+        anything is written, a key with a passphrase is refused, and one that belongs to another certificate.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      certificate:
+        description: Absolute path of the certificate, with those that lead to its authority after it.
+        type: path
+        required: true
+      private_key:
+        description: Absolute path of its private key.
+        type: path
+        required: true
   contents:
     description:
       - Path of a file in O(secrets) to the secret that it shall hold.
@@ -322,6 +338,15 @@ def main() -> None:
                     "replaced_mark": {"type": "path"},
                 },
             },
+            "certificates": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "certificate": {"type": "path", "required": True},
+                    "private_key": {"type": "path", "required": True, "no_log": False},
+                },
+            },
             "contents": {"type": "dict", "default": {}, "no_log": True},
         },
         required_by={"name": ["home"], "home": ["name"]},
@@ -355,7 +380,10 @@ def main() -> None:
         if module.params["state"] == "absent":
             outcome = _account.remove(account, directories, run=run, check_mode=module.check_mode)
         else:
-            outcome = _account.converge(account, directories, secrets, run=run, check_mode=module.check_mode)
+            pairs = [_account.Pair(**options) for options in module.params["certificates"]]
+            outcome = _account.converge(
+                account, directories, secrets, run=run, check_mode=module.check_mode, pairs=pairs
+            )
     except (_account.AccountError, _files.FileError, OSError) as error:
         module.fail_json(msg=f"{name}: {error}" if name else str(error))
     for unseen in outcome.unseen:

@@ -117,7 +117,14 @@ PROXIES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["openclaw_ingress_certificate is no certificate in PEM"],
     ),
     "key-with-a-passphrase": (
-        {"openclaw_ingress_private_key": "-----BEGIN ENCRYPTED_PRIVATE KEY-----"},
+        {"openclaw_ingress_private_key": PRIVATE_KEY.replace("BEGIN ", "BEGIN ENCRYPTED ")},
+        ["openclaw_ingress_private_key is no private key in PEM without a passphrase", "openssl pkey"],
+    ),
+    "older-key-with-a-passphrase": (
+        {
+            "openclaw_ingress_private_key": "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
+            "DEK-Info: AES-256-CBC,00\n\ncanary7c1e\n-----END RSA PRIVATE KEY-----\n"
+        },
         ["openclaw_ingress_private_key is no private key in PEM without a passphrase"],
     ),
     "one-port-for-both": (
@@ -166,6 +173,10 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     hosts = {name: {**PROXY, **variables} for name, (variables, _words) in PROXIES.items()}
     hosts["nothing-wrong"] = PROXY
     hosts["nothing-wrong-in-clear"] = {**PROXY, **CLEARTEXT}
+    hosts["key-of-elliptic-curves"] = {
+        **PROXY,
+        "openclaw_ingress_private_key": PRIVATE_KEY.replace("PRIVATE", "EC PRIVATE"),
+    }
     return messages_of(tmp_path_factory.mktemp("proxies"), ["openclaw_proxy", "openclaw_ingress"], hosts)
 
 
@@ -185,7 +196,8 @@ def test_proxys_message_names_the_variable_and_the_remedy(proxies: dict[str, str
 
 def test_good_variables_pass(gateways: dict[str, str], proxies: dict[str, str]) -> None:
     for found in (gateways, proxies):
-        for name in ("nothing-wrong", "nothing-wrong-in-clear"):
+        names = ["nothing-wrong", "nothing-wrong-in-clear", *(["key-of-elliptic-curves"] if found is proxies else [])]
+        for name in names:
             assert name not in found, found.get(name)
             assert re.search(rf"^{name}\s+: ok=\d+ .*failed=0", found["output"], re.MULTILINE)
 

@@ -454,3 +454,46 @@ def test_missing_account_is_fine(tmp_path: Path) -> None:
     run = Commands()
     assert not remove(_account.Account("fc-absent", str(tmp_path / "home")), run=run).changed
     assert run.seen == []
+
+
+def make(tmp_path: Path, name: str, *options: str) -> tuple[str, str]:
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=proxy.example.com", *options]
+    certificate, key = tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
+    subprocess.run([*command, "-out", str(certificate), "-keyout", str(key)], check=True, capture_output=True)
+    return certificate.read_text(), key.read_text()
+
+
+def test_a_certificate_with_another_key_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    certificate, key = make(tmp_path, "one", "-nodes")
+    _other, wrong = make(tmp_path, "two", "-nodes")
+    _other, locked = make(tmp_path, "three", "-passout", "pass:canary-2f6d")
+    place = tmp_path / "credentials"
+    pair = _account.Pair(str(place / "certificate.pem"), str(place / "private-key.pem"))
+
+    def give(text: str) -> None:
+        secrets = [
+            secret(place / "certificate.pem", content=certificate),
+            secret(place / "private-key.pem", content=text),
+        ]
+        directory = _account.Directory(str(place), OWNER, GROUP, 0o700)
+        _account.converge(None, [directory], secrets, run=Commands(), check_mode=False, pairs=[pair])
+
+    for text, words in (
+        (wrong, "private-key.pem: is not the private key of"),
+        (locked, "private-key.pem: has a passphrase"),
+        ("no key\n", "are no certificate and key in PEM"),
+    ):
+        with pytest.raises(_account.AccountError, match=words):
+            give(text)
+        assert not place.exists()
+    give(key)
+    assert (place / "private-key.pem").read_text() == key
+
+
+def test_a_pair_that_is_on_the_host_is_looked_at_there(tmp_path: Path) -> None:
+    make(tmp_path, "one", "-nodes")
+    make(tmp_path, "two", "-nodes")
+    (tmp_path / "link").symlink_to(tmp_path / "one.key")
+    _account.check_pair(_account.Pair(f"{tmp_path}/one.crt", f"{tmp_path}/link"), [])
+    with pytest.raises(_account.AccountError, match="is not the private key"):
+        _account.check_pair(_account.Pair(f"{tmp_path}/one.crt", f"{tmp_path}/two.key"), [])
