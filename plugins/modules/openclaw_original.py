@@ -10,8 +10,9 @@ module: openclaw_original
 short_description: Find what openclaw.json said about models before this collection wrote to it
 version_added: 0.1.0
 description:
-  - Looks through the copies of C(openclaw.json) that M(failclosed.openclaw.openclaw_config) keeps, for the newest one
-    without the provider O(provider), and compares its model defaults and agents' models with the file as it is now.
+  - Looks through the copies of C(openclaw.json) that M(failclosed.openclaw.openclaw_config) keeps, for the one from right
+    before the provider O(provider) was last written, and compares its model defaults and agents' models with the file as
+    it is now.
   - Returns a merge patch that puts back what is gone. Where something else stands now, that stays.
   - Says which model is the default from then on. Only model references and aliases are returned.
 author:
@@ -177,6 +178,27 @@ def _copies(directory: str, path: str) -> list[tuple[str, Any]]:
     return found
 
 
+def _has_provider(config: Any, provider: str) -> bool:
+    return provider in _object(_object(_object(config).get("models")).get("providers"))
+
+
+def original(copies: list[tuple[str, Any]], now: Any, provider: str) -> tuple[str, Any]:
+    """The copy from before the provider was written, of ``copies``, the newest first; an empty path when there is none.
+
+    Taking the provider out is several edits, and what was copied in between has neither it nor what it took the place
+    of. Such a copy is newer than one with the provider.
+    """
+    without = [(path, value) for path, value in copies if not _has_provider(value, provider)]
+    seen = _has_provider(now, provider)
+    for path, value in copies:
+        if not _has_provider(value, provider):
+            if seen:
+                return path, value
+        else:
+            seen = True
+    return without[0] if without and not seen else ("", {})
+
+
 def _primary(config: Any) -> str:
     model = _object(_object(_object(config).get("agents")).get("defaults")).get("model")
     primary = _object(model).get("primary") if isinstance(model, Mapping) else model
@@ -209,12 +231,7 @@ def main() -> None:
         copies = _copies(params["backup_dir"], params["path"])
     except (_config_read.ConfigFileError, _files.FileError, OSError) as error:
         module.fail_json(msg=f"{error}")
-    before: tuple[str, Any] = ("", {})
-    for path, value in copies:
-        providers = _object(_object(_object(value).get("models")).get("providers"))
-        if params["provider"] not in providers:
-            before = (path, value)
-            break
+    before = original(copies, now, params["provider"])
     patch = restoration(before[1], now) if now is not None else {}
     default = _primary(patch) or _primary(now)
     module.exit_json(

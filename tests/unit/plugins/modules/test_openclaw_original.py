@@ -45,3 +45,35 @@ def test_the_sentence_says_which_model_remains() -> None:
     assert f"{DIRECT} again" in openclaw_original.summarize("/b/1", patch, DIRECT)
     assert openclaw_original.summarize("", {}, "a/b") == "The agents' default model is a/b (agents.defaults.model)."
     assert "no copy from before is left" in openclaw_original.summarize("", {}, "")
+
+
+PROVIDER = "anthropic-max-proxy"
+THEIRS = config({"model": {"primary": DIRECT}})
+ROUTED = {"models": {"providers": {PROVIDER: {}}}, **config({"model": {"primary": f"{PROVIDER}/a"}})}
+HALF = {"plugins": {"allow": [PROVIDER]}, **config({})}
+
+
+def chosen(now: Any, *newest_first: Any) -> Any:
+    copies = [(str(index), value) for index, value in enumerate(newest_first)]
+    return openclaw_original.original(copies, now, PROVIDER)[1]
+
+
+def test_a_copy_from_the_middle_of_taking_the_provider_out_is_not_from_before() -> None:
+    # Their plugins.allow was edited after the provider had gone.
+    assert chosen(config({}), HALF, ROUTED, THEIRS) == THEIRS
+    # Once more, after a run that failed there.
+    assert chosen(config({}), HALF, HALF, ROUTED, ROUTED, THEIRS) == THEIRS
+
+
+def test_the_copy_is_from_before_the_provider_was_last_written() -> None:
+    second = config({"model": {"primary": "a/b"}})
+    assert chosen(config({}), HALF, ROUTED, second, HALF, ROUTED, THEIRS) == second
+    # Predicted only, so that no copy with the provider was made yet.
+    assert chosen(ROUTED, second, HALF, ROUTED, THEIRS) == second
+
+
+def test_without_a_copy_from_before_there_is_none() -> None:
+    assert chosen(config({})) == {}
+    assert chosen(config({}), HALF, ROUTED) == {}
+    assert chosen(ROUTED, ROUTED) == {}
+    assert chosen(config({}), THEIRS) == THEIRS
