@@ -19,6 +19,7 @@ import socket
 import time
 import typing as t
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _egress,
@@ -191,8 +192,20 @@ def service(nft: str, rules: str, guarded_unit: str) -> _service_unit.Service:
     )
 
 
+_DROP_IN = "10-failclosed-ingress.conf"
+
+
 def guarded_drop_in(unit: str) -> str:
-    return f"/etc/systemd/system/{unit}.d/10-failclosed-ingress.conf"
+    return f"/etc/systemd/system/{unit}.d/{_DROP_IN}"
+
+
+def drop_ins_elsewhere(unit: str, directory: str = _service_unit.UNIT_DIRECTORY) -> list[str]:
+    """Our drop-ins of services other than ``unit``, which would not start any more once the rule is gone."""
+    found = []
+    for path in sorted(Path(directory).glob(f"*.service.d/{_DROP_IN}")):
+        if path.parent.name != f"{unit}.d" and path.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
+            found.append(str(path))
+    return found
 
 
 class Prober:

@@ -15,7 +15,7 @@ description:
     reached from this host alone. Of the users of this host, only root, the proxy's and the one of what stands in front
     of it may connect to the proxy's own port. Each refusal is counted.
   - The rules are loaded by a unit of their own, before the network at boot, and again right after C(nftables.service) has
-    flushed them. O(unit) does not start without them.
+    flushed them. O(unit) does not start without them. A drop-in that says so of another service is removed.
   - Tries them after every load and at the first run after a boot, and fails when that does not prove them. That a listed
     gateway gets through cannot be tried from here; M(failclosed.openclaw.openclaw_verify) shows it on the gateway.
 author:
@@ -234,6 +234,7 @@ class _Run:
         before = self.nft.listing()
         self.outcome = _egress_service.converge_service(self.service, run=self._run, check_mode=check_mode)
         self.reasons += self.outcome.reasons
+        self._release_others()
         reason = "" if known else "the rules are new"
         if known and before is None:
             reason = "the table was not loaded"
@@ -253,6 +254,20 @@ class _Run:
                 " program on this host changes it."
             )
         return after
+
+    def _release_others(self) -> None:
+        """Take the drop-in away from a service that clients connected to before."""
+        paths = _ingress.drop_ins_elsewhere(self.module.params["unit"])
+        if not paths:
+            return
+        self.outcome.changed = True
+        self.outcome.before += paths
+        if self.module.check_mode:
+            return
+        for path in paths:
+            os.unlink(path)
+            _egress_service.remove_if_empty(posixpath.dirname(path))
+        _service_unit.Systemd(self._run).require("daemon-reload")
 
     def prove(self, listing: dict[str, t.Any]) -> tuple[dict[str, t.Any], bool]:
         """The record that holds now, and whether it differs from the last one."""
@@ -330,8 +345,9 @@ def _absent(module: AnsibleModule, nft: str | None) -> dict[str, t.Any]:
     def run(command: t.Sequence[str], data: str | None = None) -> tuple[int, str, str]:
         return t.cast("tuple[int, str, str]", module.run_command(list(command), data=data))
 
-    drop_in = _ingress.guarded_drop_in(module.params["unit"])
-    paths = [drop_in, _ingress.NFTABLES_DROP_IN, _ingress.RULES, _ingress.RECORD]
+    unit = module.params["unit"]
+    drop_ins = [_ingress.guarded_drop_in(unit), *_ingress.drop_ins_elsewhere(unit)]
+    paths = [*drop_ins, _ingress.NFTABLES_DROP_IN, _ingress.RULES, _ingress.RECORD]
     outcome = _service_unit.remove(_ingress.UNIT, paths, run=run, check_mode=module.check_mode)
     if not module.check_mode:
         for directory in sorted({posixpath.dirname(path) for path in paths}):

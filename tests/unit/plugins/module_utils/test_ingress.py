@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _egress,
@@ -112,7 +114,7 @@ def test_a_proxy_that_its_own_supervisor_cannot_reach_is_not_proven(monkeypatch:
 
 
 def test_the_proxy_is_tried_where_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere = _ingress.Policy("0.0.0.0", 3443, 995, CLIENTS, 3456, 996, "127.0.0.2")  # noqa: S104
+    elsewhere = _ingress.Policy("0.0.0.0", 3443, 995, CLIENTS, 3456, 996, "127.0.0.2")
     found, kernel = probed(monkeypatch, elsewhere, 0, 995, 996)
     assert set(found.values()) == {"passed"}
     assert set(found) == {
@@ -181,3 +183,28 @@ def test_the_guarded_service_does_not_start_without_the_rule() -> None:
     assert f"Wants={_ingress.UNIT}.service" in text
     assert f"ExecStartPre=+/bin/sh -c '/usr/sbin/nft list chain inet {_ingress.TABLE} input" in text
     assert f"exec /usr/sbin/nft --file {_ingress.RULES}" in text
+
+
+def test_a_service_that_clients_do_not_connect_to_any_more_is_released(tmp_path: Path) -> None:
+    files = {file.path: file.content.decode() for file in _ingress.service("/usr/sbin/nft", "x", "a.service").files}
+    text = files[_ingress.guarded_drop_in("a.service")]
+    for unit, content in (("a.service", text), ("b.service", text), ("c.service", "[Unit]\n")):
+        path = tmp_path / f"{unit}.d" / "10-failclosed-ingress.conf"
+        path.parent.mkdir()
+        path.write_text(content)
+    assert _ingress.drop_ins_elsewhere("a.service", str(tmp_path)) == [
+        str(tmp_path / "b.service.d/10-failclosed-ingress.conf")
+    ]
+
+
+def test_no_key_stays_where_nothing_speaks_tls_any_more() -> None:
+    path = Path(__file__).resolve().parents[4] / "roles/openclaw_ingress/tasks/present.yml"
+    tasks = yaml.safe_load(path.read_text())
+    (removal,) = [
+        task
+        for task in tasks
+        if task.get("failclosed.openclaw.service_account", {}).get("state") == "absent"
+        and task["when"] == "not openclaw_ingress_tls | bool"
+    ]
+    # The certificate and the key are below it.
+    assert removal["failclosed.openclaw.service_account"]["home"] == "{{ openclaw_ingress_config_dir }}"
