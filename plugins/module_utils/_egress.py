@@ -209,8 +209,12 @@ def _strict_rules(strict: Strict) -> list[str]:
 def _chains(policy: Policy) -> dict[str, list[str]]:
     ipv4 = [network for network in policy.blocked if network.version == 4]
     ipv6 = [network for network in policy.blocked if network.version == 6]
-    # With a source route the destination that counts stands in the option.
-    source_routes = ["ip option lsrr exists goto refuse_denied", "ip option ssrr exists goto refuse_denied"]
+    # With a source route the destination that counts stands in the option, or in the routing header of IPv6.
+    source_routes = [
+        "ip option lsrr exists goto refuse_denied",
+        "ip option ssrr exists goto refuse_denied",
+        "exthdr rt exists goto refuse_denied",
+    ]
     gateway = []
     if policy.remote:
         # Before the denials, and each for one port of one address alone.

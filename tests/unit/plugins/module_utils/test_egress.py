@@ -44,6 +44,7 @@ def test_default_mode_refuses_the_list_and_nothing_else() -> None:
         "ip6 daddr @denied_ipv6 goto refuse_denied",
         "ip option lsrr exists goto refuse_denied",
         "ip option ssrr exists goto refuse_denied",
+        "exthdr rt exists goto refuse_denied",
     ]
 
 
@@ -357,4 +358,5 @@ def test_a_proxy_on_another_machine_is_reached_on_its_port_before_the_denials() 
     assert way < rules.index("ip daddr @denied_ipv4 goto refuse_denied")
     # A source route would lead on from there.
     assert rules.index("ip option lsrr exists goto refuse_denied") < way
+    assert rules.index("exthdr rt exists goto refuse_denied") < way
     assert rules.index("ip option ssrr exists goto refuse_denied") < way
