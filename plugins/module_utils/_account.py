@@ -78,13 +78,17 @@ class Account:
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory that shall exist; ``mode`` are permission bits. ``only_if_empty``: when it is removed."""
+    """A directory that shall exist; ``mode`` are permission bits. ``only_if_empty``: when it is removed.
+
+    ``exclusive``: no file but the given secrets stays in it.
+    """
 
     path: str
     owner: str
     group: str
     mode: int
     only_if_empty: bool = False
+    exclusive: bool = False
 
 
 @dataclass(frozen=True)
@@ -331,6 +335,11 @@ def _mark_replaced(path: str) -> None:
 def _converge_secret_in(
     directory: int, name: str, secret: Secret, wanted: str, outcome: Outcome, *, check_mode: bool
 ) -> None:
+    # Another secret may be in there, of a run that was killed while it replaced one.
+    for leftover in _files.leftovers(directory, name):
+        outcome.note(f"{posixpath.join(posixpath.dirname(secret.path), leftover)} of a run that was killed", "")
+        if not check_mode:
+            os.unlink(leftover, dir_fd=directory)
     found = _files.read_file(directory, name, limit=MAXIMUM_SECRET_BYTES)
     if not secret.present:
         if found is not None:
@@ -367,6 +376,27 @@ def _converge_secret_in(
     _files.replace_file(directory, name, content, ownership, expected=found)
 
 
+def _remove_others(
+    directory: Directory, secret_files: t.Sequence[Secret], outcome: Outcome, *, check_mode: bool
+) -> None:
+    wanted = {
+        posixpath.normpath(path) for secret in secret_files for path in (secret.path, secret.replaced_mark) if path
+    }
+    try:
+        with _files.open_directory(directory.path) as descriptor:
+            for name in sorted(os.listdir(descriptor)):
+                path = posixpath.join(posixpath.normpath(directory.path), name)
+                if path in wanted or stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                    continue
+                outcome.note(f"{_printable(path)} present", f"{_printable(path)} absent")
+                if not check_mode:
+                    os.unlink(name, dir_fd=descriptor)
+                    os.fsync(descriptor)
+    except FileNotFoundError:
+        if not check_mode:
+            raise
+
+
 class _PassphraseError(Exception):
     """A private key asked for a passphrase."""
 
@@ -376,7 +406,7 @@ def _no_passphrase() -> str:
 
 
 def check_pair(pair: Pair, secret_files: t.Sequence[Secret]) -> None:
-    """Refuse a certificate and a key, as they will be, that no server could start with. Raises AccountError, OSError."""
+    """Refuse a certificate and a key, as they will be, with which no server starts; raises AccountError, OSError."""
     given = {secret.path: secret.content for secret in secret_files if secret.content is not None}
     descriptors = []
     try:
@@ -432,6 +462,9 @@ def converge(
         converge_directory(directory, outcome, check_mode=check_mode)
     for secret in secret_files:
         converge_secret(secret, outcome, check_mode=check_mode)
+    for directory in directories:
+        if directory.exclusive:
+            _remove_others(directory, secret_files, outcome, check_mode=check_mode)
     return outcome
 
 

@@ -523,6 +523,11 @@ def _candidates(directory: int, name: str) -> Iterator[tuple[str, os.stat_result
             yield entry, status
 
 
+def leftovers(directory: int, name: str) -> list[str]:
+    """The names of what a killed run left beside ``name``: its new content, or the one that it took the place of."""
+    return sorted(entry for entry, _status in _candidates(directory, name))
+
+
 def foreign_links(directory: int, name: str, state: FileState) -> int:
     """How many names the file has beyond its own and beyond a candidate that a killed run left linked."""
     if state.links <= 1:

@@ -80,6 +80,12 @@ options:
             A directory of the system is always left alone then.
         type: bool
         default: false
+      exclusive:
+        description:
+          - Whether every file directly in it that O(secrets) does not name is removed, such as that of a secret that is
+            not given any more. Directories in it stay.
+        type: bool
+        default: false
   secrets:
     description: Files with one secret each.
     type: list
@@ -319,6 +325,7 @@ def main() -> None:
                     **place,
                     "mode": {"type": "str", "default": "0755"},
                     "only_if_empty": {"type": "bool", "default": False},
+                    "exclusive": {"type": "bool", "default": False},
                 },
             },
             "secrets": {
@@ -363,6 +370,7 @@ def main() -> None:
             _owner(module, options, "group"),
             _mode(module, options["path"], options["mode"]),
             options["only_if_empty"],
+            options["exclusive"],
         )
         for options in module.params["directories"]
     ]

@@ -456,6 +456,36 @@ def test_missing_account_is_fine(tmp_path: Path) -> None:
     assert run.seen == []
 
 
+def test_the_old_secret_of_a_run_that_was_killed_goes(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    converge(secrets=[secret(path, content="new")])
+    # Killed between taking the name and removing what had it.
+    left = tmp_path / f".key{_files.CANDIDATE_MARK}0123456789abcdef"
+    left.write_text("old")
+    (tmp_path / ".key.by-hand").touch()
+    assert converge(secrets=[secret(path, content="new")], check_mode=True).changed and left.exists()
+    assert converge(secrets=[secret(path, content="new")]).before == [f"{left} of a run that was killed"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".key.by-hand", "key"]
+    assert not converge(secrets=[secret(path, content="new")]).changed
+
+
+def test_a_secret_that_is_not_given_any_more_goes_from_a_directory_of_its_own(tmp_path: Path) -> None:
+    place = tmp_path / "credentials"
+    plain = _account.Directory(str(place), OWNER, GROUP, 0o700)
+    own = _account.Directory(str(place), OWNER, GROUP, 0o700, exclusive=True)
+    both = [secret(place / "a", content="1", replaced_mark=str(place / "a.replaced")), secret(place / "b", content="2")]
+    assert converge(directories=[own], secrets=both, check_mode=True).changed
+    converge(directories=[own], secrets=both)
+    (place / "a.replaced").touch()
+    (place / "below").mkdir()
+    assert not converge(directories=[own], secrets=both).changed
+    assert not converge(directories=[plain], secrets=both[:1]).changed
+    assert converge(directories=[own], secrets=both[:1], check_mode=True).changed and (place / "b").exists()
+    outcome = converge(directories=[own], secrets=both[:1])
+    assert outcome.before == [f"{place}/b present"] and not (place / "b").exists()
+    assert not converge(directories=[own], secrets=both[:1]).changed
+
+
 def make(tmp_path: Path, name: str, *options: str) -> tuple[str, str]:
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=proxy.example.com", *options]
     certificate, key = tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
