@@ -7,11 +7,13 @@ systemd starts this file as the service's unprivileged user (Type=notify, Notify
 
     python3 -I openclaw_proxy_supervisor.py --configuration /etc/openclaw-proxy/supervisor.json
 
+With --ask-login or --become it is no service: see openclaw-proxy-login, which root starts.
+
 It refuses a port that somebody else holds, reports ready only when the service's own uid listens on every
 requested address and the liveness path answers, feeds systemd's watchdog only while that stays true, hands
-credentials to the command's environment and nowhere else, passes the command's output on line by line, and leaves no
-process behind. Whether the proxy is alive, is logged in, and works are three questions with three answers, in STATUS=
-and in the state file. SETTINGS and the tables below it are the whole configuration.
+credentials to the command's environment and nowhere else (the command that is asked for the login gets none), passes
+the command's output on line by line, and leaves no process behind. Whether the proxy is alive, is logged in, and works
+are three questions with three answers, in STATUS= and in the state file. SETTINGS and the tables below it are the whole configuration.
 
 Exit status: 0 stopped on request; 1 the command ended by itself or did not become ready; 75 the port is held;
 78 the configuration or a credential is wrong, so that starting again cannot help (RestartPreventExitStatus=78).
@@ -661,35 +663,42 @@ class Question(threading.Thread):
                 self.health.ending.wait(self.health.interval)
 
 
+def plain_environment(configuration: Configuration) -> dict[str, str]:
+    """What the command's environment is besides the credentials."""
+    inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {**inherited, **configuration.environment}
+
+
 # A new program inherits the mask of blocked signals, and a thread must not unblock what the main thread waits for.
 UNBLOCK = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_SETMASK, ()); os.execv(sys.argv[1], sys.argv[1:])"
 
 
-def ask_login(configuration: Configuration, environment: dict[str, str], state: State) -> None:
-    """Run the command that says whether somebody is logged in. Nothing of its answer is kept but the three keys."""
+def ask_login(configuration: Configuration) -> tuple[str, str]:
+    """State and detail: run the command that says whether somebody is logged in, without any of the credentials.
+
+    Nothing of its answer is kept but the three keys.
+    """
     login = cast("dict[str, Any]", configuration.login)
     name = Path(login["command"][0]).name
     try:
-        answer = answer_of(login["command"], environment, configuration.working_directory, login["timeout_seconds"])
+        environment, directory = plain_environment(configuration), configuration.working_directory
+        answer = answer_of(login["command"], environment, directory, login["timeout_seconds"])
     except (OSError, subprocess.SubprocessError) as error:
-        state.set_login("unknown", f"{name} did not run: {type(error).__name__}")
-        return
+        return "unknown", f"{name} did not run: {type(error).__name__}"
     if answer is None:
         limit = f"{login['timeout_seconds']:g} s"
-        state.set_login("unknown", f"{name} did not end in {limit}, or said more than {LONGEST_ANSWER} bytes")
-        return
+        return "unknown", f"{name} did not end in {limit}, or said more than {LONGEST_ANSWER} bytes"
     try:
         document = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     logged_in = document.get("loggedIn") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(logged_in, bool):
-        state.set_login("unknown", f"{name} gave no answer with loggedIn")
-        return
+        return "unknown", f"{name} gave no answer with loggedIn"
     # Words only: an address or a name of a person has no place here.
     kept = [document.get(key) for key in ("authMethod", "subscriptionType")]
     words = [str(word) for word in kept if is_text(word, r"[A-Za-z0-9_. -]{1,40}")]
-    state.set_login("logged-in" if logged_in else "logged-out", ", ".join([name, *words]))
+    return "logged-in" if logged_in else "logged-out", ", ".join([name, *words])
 
 
 def answer_of(command: list[str], environment: dict[str, str], directory: str | None, seconds: float) -> bytes | None:
@@ -729,10 +738,16 @@ def ask_works(configuration: Configuration, key: str | None, state: State) -> No
     place = configuration.own[0]
     connection = http.client.HTTPConnection(target_of(place.address), place.port, timeout=works["timeout_seconds"])
     try:
+        connection.connect()
+        # Whoever took the port since the last check is not handed the key.
+        stranger = find_stranger(place, listeners(place.port))
+        if stranger:
+            state.set_works("no", f"POST {works['path']}: not sent, {stranger}")
+            return
         connection.request("POST", works["path"], json.dumps(works["body"]).encode(), headers)
         response = connection.getresponse()
         document = json.loads(response.read(LONGEST_ANSWER))
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         state.set_works("no", f"POST {works['path']}: no answer that can be read ({type(error).__name__})")
         return
     finally:
@@ -799,6 +814,7 @@ class Front(threading.Thread):
         super().__init__(name="front", daemon=True)
         self.configuration, self.sockets, self.health = configuration, sockets, health
         self.accepting = True
+        self.failure: str | None = None
         self.loop = asyncio.new_event_loop()
         self.carried: set[asyncio.Task[None]] = set()
 
@@ -809,6 +825,11 @@ class Front(threading.Thread):
         slots = asyncio.Semaphore(FRONT_CONNECTIONS)
         accepting = [asyncio.ensure_future(self.accept(each, slots)) for each in self.sockets]
         while self.accepting:
+            ended = next((task for task in accepting if task.done()), None)
+            if ended and not self.failure:
+                self.failure = repr(ended.exception())
+                # Clients would wait for ever at a proxy that is alive: this wakes the main thread, which ends the service.
+                os.kill(os.getpid(), signal.SIGCHLD)
             await asyncio.sleep(0.05)
         for task in accepting:
             task.cancel()
@@ -846,6 +867,9 @@ class Front(threading.Thread):
                     each.setblocking(False)
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 await self.loop.sock_connect(proxy, (target_of(place.address), place.port))
+                # Somebody else may have taken the port between the look and the connection.
+                if find_stranger(place, listeners(place.port, quick=True)):
+                    return
                 directions = [asyncio.ensure_future(self.pump(*pair)) for pair in ((client, proxy), (proxy, client))]
                 try:
                     await asyncio.gather(*directions)
@@ -903,16 +927,20 @@ class Output(threading.Thread):
             *lines, pending = (pending + piece).split(b"\n")
             for line in lines:
                 if not skipping:
-                    journal.write(self.presentable(line))
+                    self.pass_on(line)
                 skipping = False
             if skipping:
                 pending = b""
             elif len(pending) > self.longest or (pending and not piece):
-                journal.write(self.presentable(pending))
+                self.pass_on(pending)
                 pending, skipping = b"", True
             if not piece:
                 os.close(self.reader)
                 return
+
+    def pass_on(self, line: bytes) -> None:
+        # With a level and a word of ours in front, no line of the command is taken for one of the supervisor.
+        journal.write(f"<{INFO}>output: ".encode() + self.presentable(line))
 
     def presentable(self, line: bytes) -> bytes:
         parts, position = [], 0
@@ -1013,8 +1041,11 @@ class Command:
                 return
 
 
-def wait(configuration: Configuration, command: Command, health: Health) -> None:
-    """Return when somebody asks to stop. Raises ServiceError when the command ends or does not become ready in time."""
+def wait(configuration: Configuration, command: Command, health: Health, front: Front | None) -> None:
+    """Return when somebody asks to stop.
+
+    Raises ServiceError when the command or the front ends, or the command does not become ready in time.
+    """
     deadline = time.monotonic() + configuration.start_timeout_seconds
     while True:
         if health.ready.is_set():
@@ -1031,6 +1062,10 @@ def wait(configuration: Configuration, command: Command, health: Health) -> None
             how = f"exit status {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code)})"
             remedy = "nobody asked it to end; see its own messages above"
             raise ServiceError(EX_FAILED, "command_ended", found=how, remedy=remedy)
+        if front and front.failure:
+            raise ServiceError(
+                EX_FAILED, "front_ended", found=front.failure, remedy="report it; systemd starts it again"
+            )
         if received == signal.SIGHUP and configuration.reload_signal and health.ready.is_set():
             log(INFO, "reloading", signal=configuration.reload_signal)
             notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=reloading")
@@ -1055,8 +1090,7 @@ def supervise(configuration: Configuration) -> None:
     refuse_held_port(configuration)
     # Blocked, they wait for sigwaitinfo: no handler interrupts anything, and none is lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
-    inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    environment = {**inherited, **configuration.environment, **secrets}
+    environment = {**plain_environment(configuration), **secrets}
     output = Output(secrets)
     secrets.clear()
     command = Command(configuration, environment, output)
@@ -1067,7 +1101,7 @@ def supervise(configuration: Configuration) -> None:
     health = Health(configuration, state)
     health.start()
     for asked, ask_once in (
-        (configuration.login, lambda: ask_login(configuration, environment, state)),
+        (configuration.login, lambda: state.set_login(*ask_login(configuration))),
         (configuration.works, lambda: ask_works(configuration, key, state)),
     ):
         if asked:
@@ -1077,7 +1111,7 @@ def supervise(configuration: Configuration) -> None:
         front.start()
     seconds = min(LEFTOVER_SECONDS, configuration.stop_timeout_seconds)
     try:
-        wait(configuration, command, health)
+        wait(configuration, command, health, front)
         seconds = configuration.stop_timeout_seconds
     finally:
         health.end()
@@ -1091,13 +1125,40 @@ def supervise(configuration: Configuration) -> None:
     log(INFO, "stopped")
 
 
+def say_login(configuration: Configuration) -> int:
+    """Ask for the login once and print state and detail; 0 only when somebody is logged in."""
+    state, detail = "unknown", "there is no command to ask with"
+    if configuration.login:
+        state, detail = ask_login(configuration)
+    sys.stdout.write(f"{state} ({detail})\n")
+    return 0 if state == "logged-in" else EX_FAILED
+
+
+def become(configuration: Configuration, program: list[str]) -> None:
+    terminal = {"TERM": os.environ["TERM"]} if "TERM" in os.environ else {}
+    os.execve(program[0], program, {**terminal, **plain_environment(configuration)})
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--configuration", required=True, metavar="FILE", help="JSON file with the settings")
-    path = parser.parse_args().configuration
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--ask-login", action="store_true", help="only say whether somebody is logged in")
+    instead.add_argument(
+        "--become",
+        nargs="+",
+        metavar="WORD",
+        help="only become this program, in the command's environment without credentials",
+    )
+    arguments = parser.parse_args()
     try:
+        configuration = read_configuration(arguments.configuration)
+        if arguments.ask_login:
+            return say_login(configuration)
+        if arguments.become:
+            become(configuration, arguments.become)
         protect_self()
-        supervise(read_configuration(path))
+        supervise(configuration)
     except ServiceError as failure:
         log(ERROR, failure.event, **failure.fields)
         notify("STATUS=failed: " + ", ".join([failure.event, *(str(value) for value in failure.fields.values())]))

@@ -10,10 +10,12 @@ are marked long. Some tests need a second user: run as root.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
 import functools
 import http.client
+import importlib.util
 import json
 import os
 import shutil
@@ -908,18 +910,20 @@ def test_what_the_command_says_is_passed_on_cut_and_without_credentials(service:
     service.settings["credentials"] = {"UPSTREAM_API_KEY": "upstream-key"}
     long = "x" * 8190
     (service.control / "say").write_text(
-        f"<4>plain\nkey {SECRET * 3} here\n{long}{SECRET * 3} and more\n{'y' * 300_000}\nafter\nno line end"
+        f"<4>plain\n<0>emergency event=alive\nkey {SECRET * 3} here\n{long}{SECRET * 3} and more\n{'y' * 300_000}\nafter\nno line end"
     )
     service.becomes_ready()
     lines = eventually(
         lambda: "no line end" not in service.log and "after" in service.log and service.log.splitlines(), ""
     )
-    assert "<4>plain" in lines
-    assert "key [UPSTREAM_API_KEY] here" in lines
+    assert "<6>output: <4>plain" in lines
+    # No level and no event of its own choice.
+    assert "<6>output: <0>emergency event=alive" in lines
+    assert "<6>output: key [UPSTREAM_API_KEY] here" in lines
     # The credential begins inside of what is shown.
-    assert f"{long}[UPSTREAM_API_KEY] [cut]" in lines
-    assert "y" * 8192 + " [cut]" in lines
-    assert "after" in lines
+    assert f"<6>output: {long}[UPSTREAM_API_KEY] [cut]" in lines
+    assert f"<6>output: {'y' * 8192} [cut]" in lines
+    assert "<6>output: after" in lines
     assert SECRET not in service.log
     service.process.terminate()
     assert service.ends() == 0
@@ -965,6 +969,7 @@ def test_a_journal_that_is_gone_does_not_take_the_proxy_down(service: Service) -
         ({"loggedIn": "yes"}, "unknown", " gave no answer with loggedIn"),
         ("Please run claude auth login", "unknown", " gave no answer with loggedIn"),
         ("x" * 100_000, "unknown", "said more than 65536 bytes"),
+        ("[" * 60_000, "unknown", " gave no answer with loggedIn"),
     ],
 )
 def test_the_login_is_a_level_of_its_own(
@@ -982,6 +987,67 @@ def test_the_login_is_a_level_of_its_own(
     assert levels["login"]["state"] == state
     assert levels["works"] == {"state": "unknown", "detail": "not asked", "asked": None}
     assert "example.com" not in json.dumps(levels) + service.log + "".join(service.heard())
+
+
+ECHO_LOGIN = """
+import json, os, sys
+print(json.dumps({"loggedIn": True, "authMethod": os.environ.get("KEY", "none"), "subscriptionType": os.environ["X"]}))
+"""
+
+
+def test_who_is_asked_for_the_login_gets_no_credential(service: Service) -> None:
+    (service.credentials / "inbound-key").write_text(SECRET + "\n")
+    service.settings["credentials"] = {"KEY": "inbound-key"}
+    service.settings["environment"] = {"X": "plain"}
+    service.settings["login"] = {"command": [sys.executable, "-I", "-c", ECHO_LOGIN]}
+    service.becomes_ready()
+    assert json.loads((service.control / "environment").read_text())["KEY"] == SECRET
+    assert ", none, plain, asked " in service.hears("login: logged in (")
+
+
+def once(service: Service, *options: str) -> subprocess.CompletedProcess[str]:
+    configuration = service.directory / "supervisor.json"
+    configuration.write_text(json.dumps(service.settings))
+    command = [service.python, "-I", str(SUPERVISOR), "--configuration", str(configuration), *options]
+    return subprocess.run(
+        command, env=service.environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "status"),
+    [
+        ({"loggedIn": True, "authMethod": "claude.ai", "email": "me@example.com"}, "logged-in (", 0),
+        ({"loggedIn": False, "email": "me@example.com"}, "logged-out (", 1),
+        (None, "unknown (there is no command to ask with)", 1),
+    ],
+)
+def test_the_login_can_be_asked_for_once(
+    service: Service, answer: dict[str, Any] | None, said: str, status: int
+) -> None:
+    if answer is not None:
+        service.answers_as(answer)
+    completed = once(service, "--ask-login")
+    assert (completed.returncode, completed.stderr) == (status, "")
+    assert completed.stdout.startswith(said)
+    assert "example.com" not in completed.stdout
+    assert not (service.control / "pid").exists()
+
+
+def test_another_program_gets_the_environment_without_credentials(service: Service) -> None:
+    (service.credentials / "inbound-key").write_text(SECRET + "\n")
+    service.settings["credentials"] = {"KEY": "inbound-key"}
+    service.settings["environment"] = {"HTTPS_PROXY": "http://user:word@192.0.2.1"}
+    service.environment.update(TERM="xterm", ANTHROPIC_API_KEY="stray")
+    completed = once(service, "--become", "/usr/bin/env")
+    found = dict(line.split("=", 1) for line in completed.stdout.splitlines())
+    found.pop("LC_CTYPE", None)
+    assert found == {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "TERM": "xterm",
+        "HTTPS_PROXY": "http://user:word@192.0.2.1",
+    }
 
 
 def test_a_login_that_changes_is_seen_and_costs_no_process(service: Service) -> None:
@@ -1030,6 +1096,119 @@ def test_a_real_request_shows_whether_it_works(service: Service) -> None:
     assert json.loads(sent) == body
     assert f"x-api-key: {SECRET}" in head
     assert SECRET not in service.log + "".join(service.heard())
+
+
+def test_an_answer_that_nests_too_deep_ends_no_question(service: Service) -> None:
+    service.settings["works"] = {"path": "/v1/messages", "body": {}, "interval_seconds": 0.2}
+    (service.control / "answer").write_text("[" * 60_000)
+    service.let("granted")
+    service.becomes_ready()
+    service.hears("works: no (POST /v1/messages: no answer that can be read (RecursionError)")
+    (service.control / "answer").write_text("{}")
+    service.hears("works: yes (")
+
+
+@pytest.fixture
+def supervisor() -> Any:
+    """The program as a module, for what happens between two of its steps."""
+    specification = importlib.util.spec_from_file_location("openclaw_proxy_supervisor", SUPERVISOR)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    # Where dataclasses look for the types of a class.
+    sys.modules[specification.name] = module
+    try:
+        specification.loader.exec_module(module)
+        yield module
+    finally:
+        del sys.modules[specification.name]
+
+
+@pytest.fixture
+def stranger() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        yield listener
+
+
+def configuration_for(supervisor: Any, directory: Path, stranger: socket.socket, **more: Any) -> Any:
+    settings = {
+        "command": ["/bin/true"],
+        "addresses": ["127.0.0.1"],
+        "port": stranger.getsockname()[1],
+        "liveness": {"path": "/"},
+        **more,
+    }
+    (directory / "supervisor.json").write_text(json.dumps(settings))
+    return supervisor.read_configuration(str(directory / "supervisor.json"))
+
+
+def test_who_took_the_port_before_the_connection_gets_nothing_of_a_client(
+    supervisor: Any, stranger: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([None, "it is held by uid 54321"])
+    monkeypatch.setattr(supervisor, "find_stranger", lambda *_: next(looks))
+    front = supervisor.Front(configuration_for(supervisor, tmp_path, stranger), [], None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = socket.create_connection(server.getsockname())
+        client, _ = server.accept()
+    peer.sendall(b"POST / HTTP/1.1\r\nx-api-key: " + SECRET.encode())
+    peer.shutdown(socket.SHUT_WR)
+    front.loop.run_until_complete(asyncio.wait_for(front.carry(client), PATIENCE))
+    front.loop.close()
+    peer.close()
+    connection, _ = stranger.accept()
+    with connection:
+        assert connection.recv(65536) == b""
+
+
+def test_who_took_the_port_before_the_connection_is_not_asked(
+    supervisor: Any, stranger: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "find_stranger", lambda *_: "it is held by uid 54321")
+    configuration = configuration_for(supervisor, tmp_path, stranger, works={"path": "/v1/messages", "body": {}})
+    state = supervisor.State(configuration)
+    supervisor.ask_works(configuration, SECRET, state)
+    assert state.works["state"] == "no"
+    assert state.works["detail"] == "POST /v1/messages: not sent, it is held by uid 54321"
+    connection, _ = stranger.accept()
+    with connection:
+        assert connection.recv(65536) == b""
+
+
+def test_a_front_that_ends_by_itself_ends_the_service(
+    supervisor: Any, stranger: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = configuration_for(supervisor, tmp_path, stranger)
+
+    async def accept(_listener: socket.socket, _slots: Any) -> None:
+        raise ValueError("unexpected")
+
+    front = supervisor.Front(configuration, [stranger], None)
+    monkeypatch.setattr(front, "accept", accept)
+    health = supervisor.Health(configuration, supervisor.State(configuration))
+    health.ready.set()
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, supervisor.HANDLED_SIGNALS)
+    try:
+        front.start()
+        with pytest.raises(supervisor.ServiceError) as raised:
+            supervisor.wait(configuration, StillThere(), health, front)
+    finally:
+        front.stop_accepting()
+        front.join(PATIENCE)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        front.loop.close()
+    assert raised.value.event == "front_ended"
+    assert raised.value.fields["found"] == "ValueError('unexpected')"
+
+
+class StillThere:
+    """A command that has not ended."""
+
+    exit_code = None
+
+    def reap(self) -> bool:
+        return False
 
 
 def test_a_reload_reaches_the_command_and_ends_when_it_answers(service: Service) -> None:
