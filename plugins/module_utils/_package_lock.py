@@ -20,7 +20,6 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils._release_install import ReleaseError, last_lines
 from ansible_collections.failclosed.openclaw.plugins.module_utils._release_npm import read_npm, strong_digests
@@ -193,7 +192,14 @@ def lock_pip(wanted: Wanted, *, python: str, work: str, run: Runner) -> Made:
     _check_name(wanted, _PIP_NAME)
     common = [
         *[python, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--only-binary", ":all:", "--quiet"],
-        *["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--target", os.path.join(work, "target")],
+        *[
+            "--disable-pip-version-check",
+            "--no-input",
+            "--progress-bar",
+            "off",
+            "--target",
+            os.path.join(work, "target"),
+        ],
     ]
     environment = {} if wanted.registry is None else {"PIP_INDEX_URL": wanted.registry}
 

@@ -236,9 +236,7 @@ def _digest_files(directory: str, algorithms: Sequence[str]) -> dict[tuple[str, 
     return found
 
 
-def find_tarballs(
-    lock: NpmLock, directories: Sequence[str], *, complete: bool = True
-) -> list[tuple[str, bytes, str]]:
+def find_tarballs(lock: NpmLock, directories: Sequence[str], *, complete: bool = True) -> list[tuple[str, bytes, str]]:
     """The tarball of each wanted package in ``directories``: ``[(algorithm, digest, path)]``.
 
     They are found by what is in them, at any depth and under any name, so an npm cache serves too.
@@ -297,9 +295,7 @@ def _offline_lock(lock: NpmLock, found: set[tuple[str, bytes]] | None) -> dict[s
     # npm reads 'packages' alone when it is there; this is the copy for npm 6.
     rewritten.pop("dependencies", None)
     for package in lock.packages:
-        if package.integrity and (
-            found is None or not found.isdisjoint(strong_digests(package.integrity).items())
-        ):
+        if package.integrity and (found is None or not found.isdisjoint(strong_digests(package.integrity).items())):
             file_name = f"{package.name.rpartition('/')[2]}-{package.version}.tgz"
             rewritten["packages"][package.place]["resolved"] = f"{OFFLINE_ADDRESS}/{package.name}/-/{file_name}"
     result: dict[str, Any] = rewritten

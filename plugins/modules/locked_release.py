@@ -89,8 +89,8 @@ options:
     type: path
   archives_dir:
     description:
-      - Directory on the target with npm tarballs or wheels that the lock pins and the registry may not have. What is there
-        is taken from there, found as with O(offline_dir), and everything else comes from the registry.
+      - Directory on the target with npm tarballs or wheels that the lock pins and the registry may not have. What is
+        there is taken from there, found as with O(offline_dir), and everything else comes from the registry.
     type: path
   client_config:
     description:

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - failclosed.openclaw authors (@failclosed)
 description:
-  - Asks npm or pip, on the machine that it runs on, which packages the wanted one needs, and writes their exact versions
-    and integrity hashes into a directory from which M(failclosed.openclaw.locked_release) installs.
+  - Asks npm or pip, on the machine that it runs on, which packages the wanted one needs, and writes their exact
+    versions and integrity hashes into a directory from which M(failclosed.openclaw.locked_release) installs.
   - Nothing is installed and no script of a package runs. Only npm or pip is needed.
   - A tarball in O(archive) stands for a package that no registry has. It is put into the directory C(archives) beside
     the lock, for the option O(failclosed.openclaw.locked_release#module:archives_dir).
@@ -186,7 +186,7 @@ def main() -> None:
     )
     params = module.params
     if params["archive"] is not None and params["manager"] != "npm":
-        module.fail_json(msg="archive: only npm packages come as tarballs; give a wheel by an index of your own (registry).")
+        module.fail_json(msg="archive: only npm packages come as tarballs; give a wheel by an index of your own.")
     dest = os.path.abspath(params["dest"])
     if not os.path.isdir(os.path.dirname(dest)):
         module.fail_json(msg=f"dest: {os.path.dirname(dest)} does not exist; make it, or name another directory.")
@@ -208,7 +208,7 @@ def main() -> None:
     npm = params["npm"]
     if params["manager"] == "npm" and not os.path.isabs(npm):
         npm = module.get_bin_path(npm) or module.fail_json(
-            msg=f"npm: {params['npm']} was not found on {os.environ.get('PATH', '')}; install npm, or name it by its path."
+            msg=f"npm: {params['npm']} was not found on {os.environ.get('PATH', '')}; install npm, or give its path."
         )
     try:
         with tempfile.TemporaryDirectory() as work:

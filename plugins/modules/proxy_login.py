@@ -10,8 +10,8 @@ module: proxy_login
 short_description: Ask whether somebody is logged in for the Claude proxy
 version_added: 0.1.0
 description:
-  - Runs C(claude auth status) as the proxy's user and reports whether it is logged in, by which method, and to which kind
-    of subscription. Names and addresses in the answer are dropped.
+  - Runs C(claude auth status) as the proxy's user and reports whether it is logged in, by which method, and to which
+    kind of subscription. Names and addresses in the answer are dropped.
   - It says that a credential is there. Whether the upstream accepts it, only a real request tells.
   - No file of the login is opened, copied or moved by this module. The program itself reads it, and keeps its own
     settings in the user's home, as whenever it runs.

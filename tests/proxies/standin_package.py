@@ -42,7 +42,8 @@ function answer(response, status, document) {
 
 function messages(response, body) {
   const message = {
-    id: "msg_1", type: "message", role: "assistant", model: body.model, content: [], stop_reason: null, stop_sequence: null,
+    id: "msg_1", type: "message", role: "assistant", model: body.model, content: [],
+    stop_reason: null, stop_sequence: null,
     usage: {input_tokens: 1, output_tokens: 1},
   };
   if (!body.stream) {

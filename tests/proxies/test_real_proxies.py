@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Turns of a real OpenClaw through the real proxies, with the simulator as the API behind them.
 
-The packages come from the role's locks, by the module that the role uses. The proxies run under the role's supervisor with
-the settings that the role writes, as a user of their own. It takes minutes, most of them for the registries.
+The packages come from the role's locks, by the module that the role uses. The proxies run under the role's supervisor
+with the settings that the role writes, as a user of their own. It takes minutes, most of them for the registries.
 """
 
 from __future__ import annotations
@@ -96,7 +96,11 @@ class Proxy:
         with (self.directory / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 ["/usr/bin/python3", "-I", program, "--configuration", configuration],
-                env={"CREDENTIALS_DIRECTORY": str(credentials), "PATH": "/usr/bin:/bin", "ANTHROPIC_API_KEY": "sk-stray"},
+                env={
+                    "CREDENTIALS_DIRECTORY": str(credentials),
+                    "PATH": "/usr/bin:/bin",
+                    "ANTHROPIC_API_KEY": "sk-stray",
+                },
                 cwd=self.home,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -122,7 +126,7 @@ class Proxy:
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
     """A directory that every user can reach."""
-    path = Path(tempfile.mkdtemp(prefix="real-proxies-", dir="/var/tmp"))  # noqa: S108
+    path = Path(tempfile.mkdtemp(prefix="real-proxies-", dir="/var/tmp"))
     path.chmod(0o755)
     old = os.umask(0o022)
     (path / "install").mkdir()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the failclosed.openclaw authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A tarball that no registry has: locked by the playbook, installed as the role does it, and started as the file says."""
+"""A tarball that no registry has: locked by the playbook, installed by the role's module, started as the file says."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def test_a_tarball_goes_the_way_of_every_package(directory: Path, capsys: pytest
     proxy = supported["openclaw_proxy_supported"]
     port = free_port()
     command = [
-        word.replace("{{ openclaw_proxy_node_binary }}", node).replace("{{ openclaw_proxy_install_dir }}", str(directory))
+        word.replace("{{ openclaw_proxy_node_binary }}", node).replace(
+            "{{ openclaw_proxy_install_dir }}", str(directory)
+        )
         for word in proxy["command"]
     ]
     environment = {

@@ -65,7 +65,11 @@ MERIDIAN = {
 # What passes, beside the defaults.
 NOTHING_WRONG: dict[str, dict[str, Any]] = {
     "meridian": MERIDIAN,
-    "meridian-and-a-token": {**MERIDIAN, "openclaw_proxy_credential": "token", "openclaw_proxy_upstream_token": "canary-7c1e"},
+    "meridian-and-a-token": {
+        **MERIDIAN,
+        "openclaw_proxy_credential": "token",
+        "openclaw_proxy_upstream_token": "canary-7c1e",
+    },
     "opencode": {
         **MERIDIAN,
         "openclaw_proxy_implementation": "opencode-claude-max-proxy",
@@ -250,7 +254,12 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "key-beside-a-login": (
         {**CLAUDE_MAX, **KEY},
-        ["openclaw_proxy_upstream_api_key is set", "is login", "used in its place", "openclaw_proxy_credential to api_key"],
+        [
+            "openclaw_proxy_upstream_api_key is set",
+            "is login",
+            "used in its place",
+            "openclaw_proxy_credential to api_key",
+        ],
     ),
     "key-for-a-proxy-that-takes-none": (
         {**MERIDIAN, **KEY},
@@ -274,7 +283,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "inbound-key-that-nobody-asks-for": (
         {**CLAUDE_MAX, "openclaw_proxy_inbound_key": True},
-        ["openclaw_proxy_inbound_key is true", "claude-max-api-proxy has no way to ask", "openclaw_proxy_inbound_key to false"],
+        [
+            "openclaw_proxy_inbound_key is true",
+            "claude-max-api-proxy has no way to ask",
+            "openclaw_proxy_inbound_key to false",
+        ],
     ),
     "custom-that-asks-for-no-key": (
         {"openclaw_proxy_implementation": "custom", "openclaw_proxy_command": ["/usr/bin/proxy"], **NO_KEY},
@@ -305,7 +318,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["openclaw_proxy_base_path is '/v1/'"],
     ),
     "old-python-for-ccproxy": (
-        {**NO_KEY, "openclaw_proxy_implementation": "ccproxy-api", "openclaw_host_info": {**HOST, "python_version": "3.9.2"}},
+        {
+            **NO_KEY,
+            "openclaw_proxy_implementation": "ccproxy-api",
+            "openclaw_host_info": {**HOST, "python_version": "3.9.2"},
+        },
         ["ccproxy-api needs Python 3.11 or newer", "is 3.9.2"],
     ),
     "no-model-map": ({"openclaw_proxy_model_map": {}}, ["openclaw_proxy_model_map is empty"]),
@@ -536,7 +553,9 @@ def test_good_variables_pass(messages: dict[str, str]) -> None:
 
 
 def test_a_package_that_is_looked_up_at_every_start_is_named(messages: dict[str, str]) -> None:
-    warnings = re.findall(r"^ok: \[(\S+)\] => .*\n(?:.*\n)??.*WARNING: openclaw_proxy_command", messages["output"], re.MULTILINE)
+    warnings = re.findall(
+        r"^ok: \[(\S+)\] => .*\n(?:.*\n)??.*WARNING: openclaw_proxy_command", messages["output"], re.MULTILINE
+    )
     assert warnings == ["nothing-wrong-with-bunx"]
     assert "takes whatever version the registry calls the" in messages["output"]
 

@@ -76,7 +76,13 @@ def test_everything_else_is_handed_on(real: Path, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--print", "a prompt"], [*BEFORE], [*BEFORE, "a prompt", "--resume", "x"], [*BEFORE, "a", "--session-id"], ["-p", "x"]],
+    [
+        ["--print", "a prompt"],
+        [*BEFORE],
+        [*BEFORE, "a prompt", "--resume", "x"],
+        [*BEFORE, "a", "--session-id"],
+        ["-p", "x"],
+    ],
 )
 def test_a_call_of_another_version_is_refused(real: Path, arguments: list[str]) -> None:
     completed = run(real, *arguments)

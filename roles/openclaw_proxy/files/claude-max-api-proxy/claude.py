@@ -5,9 +5,9 @@
 """Stands before the program claude on the PATH of claude-max-api-proxy, and becomes it.
 
 The proxy starts ``claude --print ... --no-session-persistence PROMPT [--session-id ID]`` with a prompt that a client of
-the proxy chose. As an argument a prompt such as ``--mcp-config={...}`` is an option that runs commands, every local user
-can read it in /proc, and the tools of Claude Code would act with the proxy's rights. So the prompt goes to standard input,
-and there are no tools, MCP servers and settings.
+the proxy chose. As an argument a prompt such as ``--mcp-config={...}`` is an option that runs commands, every local
+user can read it in /proc, and tools of Claude Code would act with the proxy's rights. So the prompt goes to standard
+input, and there are no tools, MCP servers and settings.
 
 Everything else, such as ``claude --version``, is handed on as it is. OPENCLAW_PROXY_CLAUDE names the real program.
 """
@@ -48,7 +48,7 @@ def main() -> None:
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.dup2(descriptor, 0)
         os.close(descriptor)
-    os.execv(program, [program, *arguments])
+    os.execv(program, [program, *arguments])  # noqa: S606 (no shell is what is wanted)
 
 
 if __name__ == "__main__":
