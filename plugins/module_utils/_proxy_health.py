@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import time
 import typing as t
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files, _redact
@@ -24,6 +25,8 @@ STATES = {
     "login": ("logged-in", "logged-out", UNKNOWN),
     "works": ("yes", "no", UNKNOWN),
 }
+# What the supervisor says of a question that it is going to ask once the proxy is alive
+NOT_ASKED_YET = "not asked yet"
 _LIMIT = 65536
 _DETAIL = 300
 
@@ -59,11 +62,22 @@ def observe(service: str, *, directory: str = STATE_DIRECTORY) -> dict[str, dict
     return parse(found.content)
 
 
+def settled(service: str, *, patience_seconds: float, directory: str = STATE_DIRECTORY) -> dict[str, dict[str, str]]:
+    """The three levels, after the first answers of a proxy that is alive, or when the time is over."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        levels = observe(service, directory=directory)
+        waiting = any(each["state"] == UNKNOWN and each["detail"] == NOT_ASKED_YET for each in levels.values())
+        if not waiting or levels["alive"]["state"] == "no" or time.monotonic() >= deadline:
+            return levels
+        time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
+
+
 def parse(content: bytes) -> dict[str, dict[str, str]]:
     """The levels in a supervisor's state file; one that is not as it should be is unknown."""
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or document.get("format") != 1:
         return unknown("the supervisor's state file is not of a format that is known here")
@@ -83,6 +97,15 @@ def parse(content: bytes) -> dict[str, dict[str, str]]:
     return levels
 
 
-def states(levels: t.Mapping[str, t.Mapping[str, str]] | None) -> dict[str, str]:
-    """What counts as a change: the states, without times and details."""
-    return {name: str(each.get("state")) for name, each in (levels or {}).items()}
+def differ(last: t.Mapping[str, t.Mapping[str, str]] | None, levels: t.Mapping[str, t.Mapping[str, str]]) -> bool:
+    """Whether a level has another state than the last time. Times and details do not count.
+
+    Nor does a level that is unknown on one side: a proxy that was just started has not been asked, and nothing changed.
+    """
+    if not last:
+        return True
+    before = {name: str(each.get("state")) for name, each in last.items()}
+    return any(
+        UNKNOWN not in (before.get(name, UNKNOWN), each["state"]) and before[name] != each["state"]
+        for name, each in levels.items()
+    )

@@ -350,6 +350,7 @@ NODE_CHECKS = ("default-model", "fallbacks", "alias", "gateway-route", "model-ru
 # A gateway under load has been seen to need 7 s for it.
 RELOAD_PATIENCE_SECONDS = 60
 READY_PATIENCE_SECONDS = 20
+HEALTH_PATIENCE_SECONDS = 35
 POSITIVE_CONTROL = "model-run"
 
 
@@ -453,7 +454,10 @@ def _audit_routes(
 
 def _health(module: AnsibleModule, report: _verification.Report) -> dict[str, dict[str, str]]:
     service = module.params["proxy_service"] if module.params["proxy_user"] else ""
-    health = _proxy_health.observe(service) if service else _proxy_health.unknown("no supervisor of it is on this host")
+    health = _proxy_health.unknown("no supervisor of it is on this host")
+    if service:
+        # A proxy that was just started, as by the proof itself, is asked a moment later.
+        health = _proxy_health.settled(service, patience_seconds=HEALTH_PATIENCE_SECONDS)
     found = {check.id: check for check in report.checks}
     # What was seen here and now counts more than what the supervisor saw last.
     alive = found.get("proxy-alive")
@@ -537,7 +541,7 @@ def _verify(
     results = {check.id: check.result for check in report.checks}
     differs = not current or results != {identifier: check["result"] for identifier, check in before.items()}
     differs = differs or last is None or last["routes"] != report.routes
-    differs = differs or last is None or _proxy_health.states(last.get("health")) != _proxy_health.states(report.health)
+    differs = differs or last is None or _proxy_health.differ(last.get("health"), report.health)
     # Nothing differs but the time, and the receipt on the host keeps the one at which it was written.
     receipt = report.as_receipt() if differs or last is None else last
     if not module.check_mode:
@@ -642,7 +646,8 @@ def main() -> None:
     if report.health.get("login", {}).get("state") == "logged-out":
         module.warn(
             f"Nobody is logged in at the proxy ({report.health['login']['detail']}), so that its requests will fail."
-            " Log in as the proxy's user."
+            " Somebody who may use the credential has to sign in as the proxy's user: where that is by claude, with sudo"
+            f" {module.params['proxy_service']}-login on that host."
         )
     if module.check_mode or report.functional:
         if changed:

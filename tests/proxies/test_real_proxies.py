@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -29,7 +30,6 @@ from ansible.module_utils.testing import patch_module_args
 from openclaw_under_test import OpenClaw, free_port, required_environment
 from running_simulator import RunningSimulator
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _proxy_login
 from ansible_collections.failclosed.openclaw.plugins.modules import locked_release
 
 pytestmark = [pytest.mark.openclaw, pytest.mark.registry, pytest.mark.long]
@@ -271,9 +271,22 @@ def test_a_prompt_runs_no_command_in_the_proxy(claude_max: Proxy, claude: Path) 
 
 def test_the_real_claude_says_who_is_logged_in(claude: Path, tmp_path: Path) -> None:
     environment = {"HOME": str(tmp_path), "DISABLE_UPDATES": "1"}
-    login = _proxy_login.ask(str(claude), "root", environment, timeout_seconds=60)
-    assert login.state == "logged_out", login
-    login = _proxy_login.ask(
-        str(claude), "root", {**environment, "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"}, timeout_seconds=60
-    )
-    assert (login.state, login.auth_method) == ("logged_in", "oauth_token")
+    assert supervisor_says(claude, environment, tmp_path).startswith("logged-out (claude")
+    environment["CLAUDE_CODE_OAUTH_TOKEN"] = "sk-ant-oat01-x"
+    assert supervisor_says(claude, environment, tmp_path).startswith("logged-in (claude, oauth_token")
+
+
+def supervisor_says(claude: Path, environment: dict[str, str], directory: Path) -> str:
+    settings = {
+        "command": ["/bin/true"],
+        "environment": environment,
+        "addresses": ["127.0.0.1"],
+        "port": 3456,
+        "liveness": {"path": "/"},
+        "login": {"command": [str(claude), "auth", "status"], "timeout_seconds": 60},
+    }
+    path = directory / "supervisor.json"
+    path.write_text(json.dumps(settings))
+    program = Path(__file__).parents[2] / "roles/openclaw_proxy/files/openclaw_proxy_supervisor.py"
+    command = [sys.executable, "-I", str(program), "--configuration", str(path), "--ask-login"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90).stdout

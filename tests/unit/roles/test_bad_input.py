@@ -326,6 +326,14 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["ccproxy-api needs Python 3.11 or newer", "is 3.9.2"],
     ),
     "no-model-map": ({"openclaw_proxy_model_map": {}}, ["openclaw_proxy_model_map is empty"]),
+    "service-of-the-gateway": (
+        {"openclaw_proxy_service": "openclaw"},
+        ["openclaw_proxy_service is 'openclaw'", "user openclaw", "directory /var/lib/openclaw", "Choose another"],
+    ),
+    "unit-of-the-gateway": (
+        {"openclaw_proxy_service": "openclaw-gateway"},
+        ["openclaw_proxy_service is 'openclaw-gateway'", "unit openclaw-gateway"],
+    ),
     "one-user-for-both": (
         {"openclaw_proxy_user": "openclaw"},
         ["openclaw_gateway_user and openclaw_proxy_user are both 'openclaw'", "own user"],

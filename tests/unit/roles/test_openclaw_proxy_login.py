@@ -69,18 +69,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 
 
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
-def test_settings_are_in_one_file_of_root_that_no_diff_shows(files: dict[str, dict[str, Any]], name: str) -> None:
-    environment = files[name]["/etc/openclaw-proxy/login.env"]
-    assert (environment["mode"], environment["sensitive"], environment["restart"]) == ("0600", True, False)
-    assert "owner" not in environment and "group" not in environment
-    for path, each in files[name].items():
-        assert ("canary" in each["content"]) is (path == environment["path"])
+def test_no_setting_is_in_the_helper(files: dict[str, dict[str, Any]], name: str) -> None:
     assert files[name]["/usr/local/sbin/openclaw-proxy-login"]["mode"] == "0700"
-
-
-def test_a_value_is_quoted_as_systemd_reads_it(files: dict[str, dict[str, Any]]) -> None:
-    lines = files[IMPLEMENTATIONS[0]]["/etc/openclaw-proxy/login.env"]["content"].splitlines()
-    assert 'HTTPS_PROXY="canary-\\"5a1b\\"\\\\\\$x\\`y %h"' in lines
+    assert not [path for path, each in files[name].items() if "canary" in each["content"]]
 
 
 def test_the_command_line_of_the_helper_has_no_setting(files: dict[str, dict[str, Any]], tmp_path: Path) -> None:
@@ -102,8 +93,5 @@ def test_the_command_line_of_the_helper_has_no_setting(files: dict[str, dict[str
     )
     assert done.returncode == 0, done.stderr
     arguments = recorded.read_text().splitlines()
-    assert "--property=EnvironmentFile=/etc/openclaw-proxy/login.env" in arguments
     assert "canary" not in recorded.read_text()
-    assert arguments[-3:] == ["/opt/openclaw-proxy/claude/current/bin/claude", "auth", "login"]
-    unset = next(each for each in arguments if each.startswith("--property=UnsetEnvironment="))
-    assert "ANTHROPIC_API_KEY" in unset.split("=", 2)[2].split()
+    assert arguments[-4:] == ["--become", "/opt/openclaw-proxy/claude/current/bin/claude", "auth", "login"]

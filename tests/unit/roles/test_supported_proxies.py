@@ -22,7 +22,7 @@ FILES = sorted((ROLE / "vars" / "supported").glob("*.yml"))
 
 TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
 VARIABLE: dict[str, Any] = {"type": "string", "pattern": "^([A-Z][A-Z0-9_]*)?$"}
-EXPRESSION: dict[str, Any] = {"type": "string", "pattern": r"^\{\{ .* \}\}$"}
+EXPRESSION: dict[str, Any] = {"type": "string", "pattern": r"^\{\{ [^\0]* \}\}$"}
 
 
 def or_expression(schema: dict[str, Any]) -> dict[str, Any]:
@@ -54,9 +54,11 @@ SCHEMA = closed(
         "api": or_expression({"enum": ["anthropic-messages", "openai-completions", "openai-responses"]}),
         "base_path": or_expression({"type": "string", "pattern": "^(/[a-z0-9]+)*$"}),
         "liveness_path": or_expression({"type": "string", "pattern": "^/[a-z/]*$"}),
-        "login_state": or_expression({"enum": ["claude", "none"]}),
+        "login_command": or_expression({"type": "array", "items": TEXT}),
+        "reload_signal": or_expression({"type": "string", "pattern": "^(SIG[A-Z0-9]+)?$"}),
         "inbound_key": or_expression({"type": "boolean"}),
         "inbound_key_passed": TEXT,
+        "inbound_key_header": or_expression({"enum": ["x-api-key", "Authorization", ""]}),
         "upstream_credentials": {
             "type": "object",
             "properties": {"login": {"const": ""}, "token": VARIABLE, "api_key": VARIABLE},
@@ -130,9 +132,11 @@ def test_what_a_file_says_fits_together(proxy: dict[str, Any]) -> None:
     assert (proxy["package"] == "") == (proxy["manager"] == "none")
     if isinstance(proxy["inbound_key"], bool):
         assert proxy["inbound_key"] == ("inbound-key" in proxy["credentials"])
+        assert proxy["inbound_key"] == (proxy["inbound_key_header"] != "")
+    if proxy["inbound_key_header"] in ("x-api-key", "Authorization"):
+        assert proxy["inbound_key_header"] in proxy["inbound_key_passed"]
     if "login" in proxy["upstream_credentials"] and proxy["manager"] != "none":
-        assert proxy["login_state"] == "claude"
-    if proxy["login_state"] == "claude":
+        assert proxy["login_command"] == ["{{ openclaw_proxy_claude_binary }}", "auth", "status"]
         assert "claude" in proxy["tools"]
     for kind, variable in proxy["upstream_credentials"].items():
         if kind != "login" and proxy["manager"] != "none":
@@ -140,9 +144,9 @@ def test_what_a_file_says_fits_together(proxy: dict[str, Any]) -> None:
     for model in proxy["models"]["default"]:
         assert re.match(proxy["models"]["pattern"], model)
     if proxy["host_variable"] == "" and not proxy["fixed_address"] and isinstance(proxy["command"], list):
-        assert "{{ openclaw_proxy_bind_address }}" in proxy["command"]
+        assert "{{ openclaw_proxy_command_address }}" in proxy["command"]
     if proxy["port_variable"] == "" and isinstance(proxy["command"], list):
-        assert "{{ openclaw_proxy_port | string }}" in proxy["command"]
+        assert "{{ openclaw_proxy_command_port | string }}" in proxy["command"]
     # A setting that avoids a defect is not only written down.
     for defect in proxy["defects"]:
         name, equals, value = defect["setting"].partition("=")

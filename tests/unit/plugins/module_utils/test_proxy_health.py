@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ def test_three_levels_that_say_nothing_about_each_other(file: Path) -> None:
         '{"format": 2}',
         '{"format": 1}',
         '{"format": 1, "alive": 1, "login": [], "works": "yes"}',
+        "[" * 60_000,
         '{"format": 1, "login": {"state": "root"}, "works": {"state": ["yes"]}}',
     ],
 )
@@ -92,5 +95,53 @@ def test_times_and_details_are_no_change(file: Path) -> None:
     first = _proxy_health.parse(json.dumps(WRITTEN).encode())
     second = _proxy_health.parse(json.dumps(later).encode())
     assert first != second
-    assert _proxy_health.states(first) == _proxy_health.states(second)
-    assert _proxy_health.states(None) == {}
+    assert not _proxy_health.differ(first, second)
+    assert _proxy_health.differ(None, first)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "different"),
+    [
+        ("logged-in", "logged-out", True),
+        ("logged-in", "logged-in", False),
+        ("unknown", "logged-in", False),
+        ("logged-in", "unknown", False),
+    ],
+)
+def test_only_what_was_known_and_is_known_can_differ(before: str, after: str, different: bool) -> None:
+    first, second = ({"login": _proxy_health.level(state, "")} for state in (before, after))
+    assert _proxy_health.differ(first, second) is different
+
+
+def settle(file: Path, patience_seconds: float) -> dict[str, dict[str, str]]:
+    return _proxy_health.settled("openclaw-proxy", patience_seconds=patience_seconds, directory=str(file.parent.parent))
+
+
+def test_the_first_answer_after_a_start_is_waited_for(file: Path) -> None:
+    waiting = {"state": "unknown", "detail": _proxy_health.NOT_ASKED_YET, "asked": None}
+    file.write_text(json.dumps({**WRITTEN, "login": waiting}))
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(WRITTEN))
+    answer = threading.Timer(0.5, part.replace, [file])
+    answer.start()
+    try:
+        assert settle(file, 20)["login"]["state"] == "logged-out"
+    finally:
+        answer.join()
+
+
+def test_what_is_never_asked_is_waited_for_within_a_bound_or_not_at_all(file: Path) -> None:
+    waiting = {"state": "unknown", "detail": _proxy_health.NOT_ASKED_YET, "asked": None}
+    dead = {"state": False, "detail": "not alive", "since": "2026-11-26 12:00:00 UTC"}
+    file.write_text(json.dumps({**WRITTEN, "login": waiting}))
+    assert settle(file, 0.3)["login"]["state"] == "unknown"
+    for more in ({"login": waiting, "alive": dead}, {}):
+        file.write_text(json.dumps({**WRITTEN, **more}))
+        began = time.monotonic()
+        settle(file, 600)
+        assert time.monotonic() - began < 60
+
+
+def test_the_supervisor_says_it_in_the_same_words() -> None:
+    supervisor = Path(__file__).parents[4] / "roles/openclaw_proxy/files/openclaw_proxy_supervisor.py"
+    assert f'asked = "{_proxy_health.NOT_ASKED_YET}" if configuration.login' in supervisor.read_text()
