@@ -5,8 +5,9 @@
 """Write down what is on a host, and say what differs later: files, units, users, processes, nftables.
 
 Usage: host_snapshot.py take FILE | host_snapshot.py compare FILE
-Comparing prints a JSON list of differences, which is empty where everything is as it was. What Debian packages that
-were installed since then brought along does not count, and neither does what EXCEPTIONS names.
+Comparing prints a JSON list of differences, which is empty where everything is as it was. What Debian packages that were
+installed since then brought along does not count, and neither does what EXCEPTIONS names. Of /run, where much changes
+by itself, only what bears our names is looked at, and of /dev/shm everything.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 from pathlib import Path
 
 SKIPPED = ("/proc", "/sys", "/dev", "/run")
+_OURS = re.compile("openclaw|failclosed|anthropic|litellm")
 # Each with its reason.
 EXCEPTIONS = {
     r"/var/log(/.*)?": "logs",
@@ -32,7 +34,7 @@ EXCEPTIONS = {
     r"/etc/(ld\.so\.cache|mailcap|environment)": "made anew by packages",
     r"/etc/ssl/certs(/.*)?": "made anew by ca-certificates",
     r"/etc/(alternatives|rc[0-9S]\.d)(/.*)?": "links that packages make",
-    r"/etc/systemd/system/(multi-user|sysinit|stunnel)\.target\.wants": "what is in it counts",
+    r"/etc/systemd/system/[^/]+\.(wants|requires)": "only what is in it",
     r".*/__pycache__(/.*)?": "compiled by packages",
     r"/usr/(lib|share)(/.*)?": "packages alone write there",
     r"/root/(\.ansible|\.bash_history|\.cache|snapshot\.json|adoption)(/.*)?": "the controller's, and this proof's own",
@@ -70,6 +72,19 @@ def files() -> dict[str, str]:
             except OSError:
                 continue
         names[:] = [name for name in names if not _EXCEPTION.fullmatch(os.path.join(directory, name, "x"))]
+    return found | in_memory()
+
+
+def in_memory(run: str = "/run", shared: str = "/dev/shm") -> dict[str, str]:
+    """What is in the directories that live in memory, without content, which changes by itself."""
+    found = {}
+    for top in (run, shared):
+        for directory, names, leaves in os.walk(top):
+            for name in (*names, *leaves):
+                path = os.path.join(directory, name)
+                # Below /run/user it is a person's.
+                if top == shared or (_OURS.search(path) and not path.startswith(f"{run}/user/")):
+                    found[path] = "present"
     return found
 
 
@@ -127,6 +142,11 @@ def posix_name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def leads_to(description: str) -> str:
+    """Where the link that is described leads; empty for what is none."""
+    return description.partition(" -> ")[2]
+
+
 def compare(before: dict[str, object], now: dict[str, object]) -> list[str]:
     """What differs, in words."""
     new_packages = sorted(set(now["packages"]) - set(before["packages"]))  # type: ignore[call-overload]
@@ -135,7 +155,8 @@ def compare(before: dict[str, object], now: dict[str, object]) -> list[str]:
     new_files: dict[str, str] = now["files"]  # type: ignore[assignment]
     differences = []
     for path in sorted({*old_files, *new_files}):
-        if old_files.get(path) != new_files.get(path) and path not in owned:
+        wanted_by_package = ".wants/" in path and leads_to(new_files.get(path, "")) in owned
+        if old_files.get(path) != new_files.get(path) and path not in owned and not wanted_by_package:
             differences.append(f"file {path}: {old_files.get(path, 'absent')} | {new_files.get(path, 'absent')}")
     for kind in ("units", "loaded", "users", "processes", "nftables"):
         old, new = set(before[kind]), set(now[kind])  # type: ignore[call-overload]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the login helper hands to claude stands in one file of root, and in no program and no command line."""
+"""What the login helper has claude run with stands in no program and no command line."""
 
 from __future__ import annotations
 
