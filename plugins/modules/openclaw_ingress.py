@@ -10,14 +10,15 @@ module: openclaw_ingress
 short_description: Let only listed gateways connect to a Claude proxy that serves other machines, and prove it
 version_added: 0.1.0
 description:
-  - Keeps the nftables table C(inet failclosed_openclaw_ingress), and no other. Only O(clients) may connect to O(port), only
-    the service's own user may answer from it. Where TLS stands in front of the proxy, the proxy's own port can be
+  - Keeps the nftables table C(inet failclosed_openclaw_ingress), and no other. Only O(clients) may connect to O(port),
+    only the service's own user may answer from it. Where TLS stands in front of the proxy, the proxy's own port can be
     reached from this host alone. Of the users of this host, only root, the proxy's and the one of what stands in front
     of it may connect to the proxy's own port. Each refusal is counted.
-  - The rules are loaded by a unit of their own, before the network at boot, and again right after C(nftables.service) has
-    flushed them. O(unit) does not start without them. A drop-in that says so of another service is removed.
-  - Tries them after every load and at the first run after a boot, and fails when that does not prove them. That a listed
-    gateway gets through cannot be tried from here; M(failclosed.openclaw.openclaw_verify) shows it on the gateway.
+  - The rules are loaded by a unit of their own, before the network at boot, and again right after C(nftables.service)
+    has flushed them. O(unit) does not start without them. A drop-in that says so of another service is removed.
+  - Tries them after every load and at the first run after a boot, and fails when that does not prove them. That a
+    listed gateway gets through cannot be tried from here; M(failclosed.openclaw.openclaw_verify) shows it on the
+    gateway.
 author:
   - failclosed.openclaw authors (@failclosed)
 attributes:

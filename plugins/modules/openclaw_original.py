@@ -10,9 +10,9 @@ module: openclaw_original
 short_description: Find what openclaw.json said about models before this collection wrote to it
 version_added: 0.1.0
 description:
-  - Looks through the copies of C(openclaw.json) that M(failclosed.openclaw.openclaw_config) keeps, for the one from right
-    before the provider O(provider) was last written, and compares its model defaults and agents' models with the file as
-    it is now.
+  - Looks through the copies of C(openclaw.json) that M(failclosed.openclaw.openclaw_config) keeps, for the one from
+    right before the provider O(provider) was last written, and compares its model defaults and agents' models with the
+    file as it is now.
   - Returns a merge patch that puts back what is gone. Where something else stands now, that stays.
   - Says which model is the default from then on. Only model references and aliases are returned.
 author:

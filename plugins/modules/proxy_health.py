@@ -11,7 +11,8 @@ short_description: Read whether the Claude proxy is alive, is logged in, and wor
 version_added: 0.1.0
 description:
   - Reads what the proxy's supervisor found out. No process is started and nothing is sent.
-  - The three levels say nothing about each other. What nobody has asked, or what cannot be read, is V(unknown) and no failure.
+  - The three levels say nothing about each other. What nobody has asked, or what cannot be read, is V(unknown) and no
+    failure.
   - It is the word of the proxy's user, so nothing about routes follows from it.
 author:
   - failclosed.openclaw authors (@failclosed)
@@ -32,7 +33,8 @@ options:
     default: openclaw-proxy
   patience:
     description:
-      - Seconds to wait for the first answers of a proxy that is alive and was started a moment ago. V(0) waits for nothing.
+      - Seconds to wait for the first answers of a proxy that is alive and was started a moment ago. V(0) waits for
+        nothing.
     type: int
     default: 0
 seealso:

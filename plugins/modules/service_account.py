@@ -31,8 +31,8 @@ options:
   state:
     description:
       - With V(absent), O(directories) are removed with everything below them, and so is the account of O(name) with its
-        group, its processes, O(home), and what it left in the directories for temporary files. O(secrets) may not be named
-        then; they go with their directory.
+        group, its processes, O(home), and what it left in the directories for temporary files. O(secrets) may not be
+        named then; they go with their directory.
       - An account with another home or a person's uid is refused, and so is a directory of the system such as C(/etc)
         or of a person, before anything is removed. What is mounted below a directory is not removed, and an error.
     type: str

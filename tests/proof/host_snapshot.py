@@ -5,9 +5,9 @@
 """Write down what is on a host, and say what differs later: files, units, users, processes, nftables.
 
 Usage: host_snapshot.py take FILE | host_snapshot.py compare FILE
-Comparing prints a JSON list of differences, which is empty where everything is as it was. What Debian packages that were
-installed since then brought along does not count, and neither does what EXCEPTIONS names. Of /run, where much changes
-by itself, only what bears our names is looked at, and of /dev/shm everything.
+Comparing prints a JSON list of differences, which is empty where everything is as it was. What Debian packages that
+were installed since then brought along does not count, and neither does what EXCEPTIONS names. Of /run, where much
+changes by itself, only what bears our names is looked at, and of /dev/shm everything.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ It refuses a port that somebody else holds, reports ready only when the service'
 requested address and the liveness path answers, feeds systemd's watchdog only while that stays true, hands
 credentials to the command's environment and nowhere else (the command that is asked for the login gets none), passes
 the command's output on line by line, and leaves no process behind. Whether the proxy is alive, is logged in, and works
-are three questions with three answers, in STATUS= and in the state file. SETTINGS and the tables below it are the whole configuration.
+are three questions with three answers, in STATUS= and in the state file. SETTINGS and the tables below it are the whole
+configuration.
 
 Exit status: 0 stopped on request; 1 the command ended by itself or did not become ready; 75 the port is held;
 78 the configuration or a credential is wrong, so that starting again cannot help (RestartPreventExitStatus=78).
@@ -828,7 +829,8 @@ class Front(threading.Thread):
             ended = next((task for task in accepting if task.done()), None)
             if ended and not self.failure:
                 self.failure = repr(ended.exception())
-                # Clients would wait for ever at a proxy that is alive: this wakes the main thread, which ends the service.
+                # Clients would wait for ever at a proxy that is alive: this wakes the main thread, which ends the
+                # service.
                 os.kill(os.getpid(), signal.SIGCHLD)
             await asyncio.sleep(0.05)
         for task in accepting:
@@ -1136,7 +1138,7 @@ def say_login(configuration: Configuration) -> int:
 
 def become(configuration: Configuration, program: list[str]) -> None:
     terminal = {"TERM": os.environ["TERM"]} if "TERM" in os.environ else {}
-    os.execve(program[0], program, {**terminal, **plain_environment(configuration)})
+    os.execve(program[0], program, {**terminal, **plain_environment(configuration)})  # noqa: S606 - an argument list, no shell
 
 
 def main() -> int:

@@ -910,7 +910,8 @@ def test_what_the_command_says_is_passed_on_cut_and_without_credentials(service:
     service.settings["credentials"] = {"UPSTREAM_API_KEY": "upstream-key"}
     long = "x" * 8190
     (service.control / "say").write_text(
-        f"<4>plain\n<0>emergency event=alive\nkey {SECRET * 3} here\n{long}{SECRET * 3} and more\n{'y' * 300_000}\nafter\nno line end"
+        f"<4>plain\n<0>emergency event=alive\nkey {SECRET * 3} here\n{long}{SECRET * 3} and more\n"
+        f"{'y' * 300_000}\nafter\nno line end"
     )
     service.becomes_ready()
     lines = eventually(
