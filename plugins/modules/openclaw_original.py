@@ -13,7 +13,8 @@ description:
   - Looks through the copies of C(openclaw.json) that M(failclosed.openclaw.openclaw_config) keeps, for the one from
     right before the provider O(provider) was last written, and compares its model defaults and agents' models with the
     file as it is now.
-  - Returns a merge patch that puts back what is gone. Where something else stands now, that stays.
+  - Returns a merge patch that puts back what is gone or was replaced by O(declared). Where something else stands now,
+    that stays.
   - Says which model is the default from then on. Only model references and aliases are returned.
 author:
   - failclosed.openclaw authors (@failclosed)
@@ -32,6 +33,10 @@ options:
     description: Absolute path of C(openclaw.json).
     type: path
     required: true
+  declared:
+    description: The merge patch that this collection applied. What still is as declared there counts as gone.
+    type: dict
+    default: {}
   backup_dir:
     description: Where the copies are.
     type: path
@@ -113,15 +118,14 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def missing(before: Any, now: Any) -> Any:
-    """The merge patch that gives ``now`` what ``before`` has and it lacks; None when it lacks nothing."""
-    if now is None:
-        return before if _is_plain(before) else None
+def missing(before: Any, now: Any, declared: Any) -> Any:
+    """The merge patch that gives ``now`` what ``before`` has, where it has nothing or what was declared."""
+    if now is None or (now == declared and now != before):
+        return before if before is not None and before != now and _is_plain(before) else None
     if not isinstance(before, Mapping) or not isinstance(now, Mapping):
         return None
-    patch = {
-        key: missing(value, now.get(key)) for key, value in before.items() if isinstance(value, (Mapping, str, list))
-    }
+    ours = _object(declared)
+    patch = {key: missing(value, now.get(key), ours.get(key)) for key, value in before.items()}
     return {key: value for key, value in patch.items() if value is not None} or None
 
 
@@ -141,17 +145,19 @@ def _selected(config: Any) -> dict[str, Any]:
     return {**selected, "entries": {name: entry for name, entry in entries.items() if entry}}
 
 
-def restoration(before: Any, now: Any) -> dict[str, Any]:
+def restoration(before: Any, now: Any, declared: Any) -> dict[str, Any]:
     """The merge patch that puts back what an earlier configuration said about models, but no agent that is gone."""
-    old, new = _selected(before), _selected(now)
+    old, new, ours = _selected(before), _selected(now), _selected(declared)
     agents = _object(_object(now).get("agents"))
     existing = _object(agents.get("entries"))
     patch: dict[str, Any] = {}
-    defaults = missing(old["defaults"], new["defaults"])
+    defaults = missing(old["defaults"], new["defaults"], ours["defaults"])
     if defaults:
         patch["defaults"] = defaults
     entries = {
-        name: missing(entry, new["entries"].get(name, {})) for name, entry in old["entries"].items() if name in existing
+        name: missing(entry, new["entries"].get(name, {}), ours["entries"].get(name))
+        for name, entry in old["entries"].items()
+        if name in existing
     }
     entries = {name: entry for name, entry in entries.items() if entry}
     if entries:
@@ -220,6 +226,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
+            "declared": {"type": "dict", "default": {}},
             "backup_dir": {"type": "path", "default": _config_edit.SYSTEM_BACKUPS},
             "provider": {"type": "str", "default": "anthropic-max-proxy"},
         },
@@ -232,8 +239,11 @@ def main() -> None:
     except (_config_read.ConfigFileError, _files.FileError, OSError) as error:
         module.fail_json(msg=f"{error}")
     before = original(copies, now, params["provider"])
-    patch = restoration(before[1], now) if now is not None else {}
+    patch = restoration(before[1], now, params["declared"]) if now is not None else {}
     default = _primary(patch) or _primary(now)
+    if default.startswith(f"{params['provider']}/"):
+        # It goes with the provider.
+        default = ""
     module.exit_json(
         changed=False,
         found=before[0],

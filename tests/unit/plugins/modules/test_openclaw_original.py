@@ -21,7 +21,7 @@ def test_what_is_gone_comes_back_and_what_stands_stays() -> None:
         {"ops": {"model": DIRECT}, "gone": {"model": DIRECT}},
     )
     now = config({"workspace": "/y", "models": {"c/d": {"alias": "mine"}}}, {"ops": {"model": "a/b"}})
-    assert openclaw_original.restoration(before, now) == {
+    assert openclaw_original.restoration(before, now, {}) == {
         "agents": {
             "defaults": {
                 "model": {"primary": DIRECT, "fallbacks": ["a/b"]},
@@ -32,12 +32,12 @@ def test_what_is_gone_comes_back_and_what_stands_stays() -> None:
 
 
 def test_nothing_is_put_back_where_another_default_stands() -> None:
-    assert openclaw_original.restoration(config({"model": DIRECT}), config({"model": "a/b"})) == {}
+    assert openclaw_original.restoration(config({"model": DIRECT}), config({"model": "a/b"}), {}) == {}
 
 
 def test_what_could_be_a_secret_is_not_returned() -> None:
     for value in ("canary with spaces", "x" * 200, {"apiKey": "canary!"}):
-        assert openclaw_original.restoration(config({"model": value}), config({})) == {}
+        assert openclaw_original.restoration(config({"model": value}), config({}), {}) == {}
 
 
 def test_the_sentence_says_which_model_remains() -> None:
@@ -77,3 +77,14 @@ def test_without_a_copy_from_before_there_is_none() -> None:
     assert chosen(config({}), HALF, ROUTED) == {}
     assert chosen(ROUTED, ROUTED) == {}
     assert chosen(config({}), THEIRS) == THEIRS
+
+
+def test_what_was_declared_gives_way_and_what_somebody_changed_since_stays() -> None:
+    ours = config({"model": {"primary": "p/m", "fallbacks": []}, "pdfModel": {"primary": "p/m"}})
+    before = config({"model": {"primary": DIRECT}, "pdfModel": DIRECT})
+    now = config({"model": {"primary": "p/m", "fallbacks": ["x/y"]}, "pdfModel": {"primary": "p/m"}})
+    assert openclaw_original.restoration(before, now, ours) == config(
+        {"model": {"primary": DIRECT}, "pdfModel": DIRECT}
+    )
+    changed = config({"model": {"primary": "x/y", "fallbacks": []}})
+    assert openclaw_original.restoration(config({"model": {"primary": DIRECT}}), changed, ours) == {}
