@@ -80,8 +80,13 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, *_arguments: Any) -> None:
         """Say nothing of a client that went away."""
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        # What is accepted is under way, before its thread has run for the first time.
+        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
+        self.under_way.add(thread)
+        thread.start()
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        self.under_way.add(threading.current_thread())
         try:
             super().process_request_thread(request, client_address)
         finally:

@@ -77,8 +77,8 @@ SHORTEST_HIDDEN_CREDENTIAL = 8
 JOURNAL_SECONDS = 1.0
 NOTIFY_SECONDS = 5.0
 LONGEST_ANSWER = 65536
-# The proxy accepts meanwhile what has reached it, before it is told to stop accepting
-SETTLING_SECONDS = 0.2
+# At most so long the proxy has to accept what has reached it, before it is told to stop
+SETTLING_SECONDS = 2.0
 FLUSH_SECONDS = 2.0
 # Two descriptors each, below the unit's LimitNOFILE=16384
 FRONT_CONNECTIONS = 4096
@@ -422,8 +422,11 @@ def read_credentials(names: dict[str, str]) -> dict[str, str]:
 
 
 class Listener(NamedTuple):
+    """A listening socket; ``waiting`` connections have not been accepted yet."""
+
     address: IPAddress
     uid: int
+    waiting: int = 0
 
 
 def listeners(port: int, *, quick: bool = False) -> list[Listener]:
@@ -441,7 +444,8 @@ def listeners(port: int, *, quick: bool = False) -> list[Listener]:
                 if quick and fields[3] not in (TCP_LISTEN, "st"):
                     break
                 if fields[3] == TCP_LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    found.append(Listener(from_table(fields[1].rpartition(":")[0]), int(fields[7])))
+                    waiting = int(fields[4].rpartition(":")[2], 16)
+                    found.append(Listener(from_table(fields[1].rpartition(":")[0]), int(fields[7]), waiting))
     return found
 
 
@@ -814,7 +818,8 @@ class Front(threading.Thread):
     def __init__(self, configuration: Configuration, sockets: list[socket.socket], health: Health) -> None:
         super().__init__(name="front", daemon=True)
         self.configuration, self.sockets, self.health = configuration, sockets, health
-        self.accepting = True
+        self.accepting, self.settled = True, threading.Event()
+        self.connecting: set[asyncio.Task[None]] = set()
         self.failure: str | None = None
         self.loop = asyncio.new_event_loop()
         self.carried: set[asyncio.Task[None]] = set()
@@ -835,6 +840,10 @@ class Front(threading.Thread):
             await asyncio.sleep(0.05)
         for task in accepting:
             task.cancel()
+        await asyncio.wait(accepting)
+        while self.connecting:
+            await asyncio.sleep(0.01)
+        self.settled.set()
         while self.carried:
             await asyncio.wait(self.carried)
 
@@ -851,33 +860,38 @@ class Front(threading.Thread):
                 await asyncio.sleep(1)
                 continue
             task = self.loop.create_task(self.carry(client))
+            self.connecting.add(task)
+            task.add_done_callback(self.connecting.discard)
             self.carried.add(task)
             task.add_done_callback(self.carried.discard)
             task.add_done_callback(lambda _task: slots.release())
 
+    async def connect(self, proxy: socket.socket) -> bool:
+        place = self.configuration.own[0]
+        # It fell silent after this client was accepted.
+        while find_stranger(place, listeners(place.port, quick=True)):
+            if not self.accepting:
+                return False
+            await asyncio.sleep(0.1)
+        await self.loop.sock_connect(proxy, (target_of(place.address), place.port))
+        self.connecting -= {asyncio.current_task()}
+        # Somebody else may have taken the port between the look and the connection.
+        return not find_stranger(place, listeners(place.port, quick=True))
+
     async def carry(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):
-            place = self.configuration.own[0]
-            # It fell silent after this client was accepted.
-            while find_stranger(place, listeners(place.port, quick=True)):
-                if not self.accepting:
-                    return
-                await asyncio.sleep(0.1)
-            family = socket.AF_INET6 if place.address.version == 6 else socket.AF_INET
-            with socket.socket(family, socket.SOCK_STREAM) as proxy:
-                for each in (client, proxy):
-                    each.setblocking(False)
-                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await self.loop.sock_connect(proxy, (target_of(place.address), place.port))
-                # Somebody else may have taken the port between the look and the connection.
-                if find_stranger(place, listeners(place.port, quick=True)):
-                    return
-                directions = [asyncio.ensure_future(self.pump(*pair)) for pair in ((client, proxy), (proxy, client))]
-                try:
-                    await asyncio.gather(*directions)
-                finally:
-                    for direction in directions:
-                        direction.cancel()
+        family = socket.AF_INET6 if self.configuration.own[0].address.version == 6 else socket.AF_INET
+        with client, contextlib.suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as proxy:
+            for each in (client, proxy):
+                each.setblocking(False)
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not await self.connect(proxy):
+                return
+            directions = [asyncio.ensure_future(self.pump(*pair)) for pair in ((client, proxy), (proxy, client))]
+            try:
+                await asyncio.gather(*directions)
+            finally:
+                for direction in directions:
+                    direction.cancel()
 
     async def pump(self, source: socket.socket, target: socket.socket) -> None:
         while True:
@@ -888,8 +902,14 @@ class Front(threading.Thread):
             await self.loop.sock_sendall(target, data)
 
     def stop_accepting(self) -> None:
+        """Take no new client, and return when the proxy has accepted those that are on their way to it."""
         self.accepting = False
-        time.sleep(SETTLING_SECONDS)
+        deadline = time.monotonic() + SETTLING_SECONDS
+        self.settled.wait(SETTLING_SECONDS)
+        port = self.configuration.port
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            while any(each.waiting for each in listeners(port, quick=True)) and time.monotonic() < deadline:
+                time.sleep(0.01)
 
 
 # --- processes ---------------------------------------------------------------------------------------------
