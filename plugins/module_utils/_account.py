@@ -429,8 +429,7 @@ def check_pair(pair: Pair, secret_files: t.Sequence[Secret]) -> None:
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
                 raise AccountError(
-                    f"{pair.private_key}: is not the private key of {pair.certificate}; give the two that"
-                    " belong together"
+                    f"{pair.private_key}: is not the private key of {pair.certificate}; give two that belong together"
                 ) from None
             raise AccountError(
                 f"{pair.certificate} and {pair.private_key}: are no certificate and key in PEM that a server can use"

@@ -38,7 +38,7 @@ RULES = f"{_egress.DIRECTORY}/ingress.nft"
 RECORD = "/var/lib/failclosed-openclaw/ingress.json"
 RECORD_FORMAT = 1
 NFTABLES_DROP_IN = "/etc/systemd/system/nftables.service.d/failclosed-openclaw-ingress.conf"
-COUNTERS = ("refused", "local_client", "local_answer")
+COUNTERS = ("refused", "too_many", "local_client", "local_answer")
 TRANSPORT = "transport"
 _RECORD_LIMIT = 1_000_000
 _MARK = "# Managed by Ansible, role failclosed.openclaw.openclaw_ingress\n"
@@ -62,7 +62,8 @@ class Policy:
     """``port``: where clients connect, ``owner_uid``: who listens there, ``address``: on which address.
 
     ``proxy_port`` and ``proxy_uid``: the proxy itself; the same as the former two where nothing stands in front of it.
-    ``proxy_address``: where the proxy listens behind what stands in front of it.
+    ``proxy_address``: where the proxy listens behind what stands in front of it. ``connections``: how many each
+    client's address may hold at a time.
     """
 
     address: str
@@ -72,6 +73,7 @@ class Policy:
     proxy_port: int
     proxy_uid: int
     proxy_address: str = "127.0.0.1"
+    connections: int = 256
 
     @property
     def in_front(self) -> bool:
@@ -125,7 +127,9 @@ def _chains(policy: Policy) -> dict[str, list[str]]:
     ingress = [] if policy.in_front else [f'iifname "lo" tcp dport {policy.proxy_port} accept']
     for version, family in ((4, "ip"), (6, "ip6")):
         if any(network.version == version for network in policy.clients):
-            ingress.append(f"tcp dport {policy.port} {family} saddr @clients_ipv{version} accept")
+            listed = f"tcp dport {policy.port} {family} saddr @clients_ipv{version}"
+            held = f"add @{_egress.COUNTED}ipv{version} {{ {family} saddr ct count over {policy.connections} }}"
+            ingress += [f"{listed} ct state new {held} {reject.format('too_many')}", f"{listed} accept"]
     ingress.append(f"tcp dport {policy.port} {reject.format('refused')}")
     uids = ", ".join(str(uid) for uid in policy.local_uids)
     egress = [
@@ -151,6 +155,7 @@ def render(policy: Policy) -> str:
         elements = ", ".join(str(network) for network in policy.clients if network.version == version)
         if elements:
             lines.append(f"  set clients_ipv{version} {{ type {kind}; flags interval; elements = {{ {elements} }}; }}")
+            lines.append(f"  set {_egress.COUNTED}ipv{version} {{ type {kind}; size 65535; flags dynamic; }}")
     for name, rules in _chains(policy).items():
         lines.append(f"  chain {name} {{")
         lines.append(f"    type filter hook {name} priority {_egress.PRIORITY}; policy accept;")

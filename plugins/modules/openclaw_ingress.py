@@ -59,6 +59,10 @@ options:
     type: list
     elements: str
     default: []
+  connections:
+    description: How many connections each address of O(clients) may hold at a time. Further ones are refused and counted.
+    type: int
+    default: 256
   proxy_user:
     description: The user that runs the proxy. O(user) by default, where nothing stands in front of the proxy.
     type: str
@@ -142,7 +146,7 @@ counters:
   description: Packets that each counter has seen since the rules were loaded.
   type: dict
   returned: when O(state=present)
-  sample: {refused: 1, local_client: 1, local_answer: 0}
+  sample: {refused: 1, too_many: 0, local_client: 1, local_answer: 0}
 reasons:
   description: Why rules were, or would be, loaded.
   type: list
@@ -199,6 +203,8 @@ def _policy(module: AnsibleModule) -> _ingress.Policy | None:
             module.fail_json(msg=f"{option} is '{params[option]}': give an IP address of this host.", proven=None)
     if not params["user"]:
         module.fail_json(msg="user is empty: name the user that listens for the clients.", proven=None)
+    if params["connections"] < 1:
+        module.fail_json(msg=f"connections is {params['connections']}: give a whole number from 1 on.", proven=None)
     clients = _ingress.parse_clients(params["clients"], "clients")
     owner = _uid(module, "user", params["user"])
     proxy = _uid(module, "proxy_user", params["proxy_user"] or params["user"])
@@ -206,7 +212,14 @@ def _policy(module: AnsibleModule) -> _ingress.Policy | None:
         return None
     port = params["port"]
     return _ingress.Policy(
-        params["address"], port, owner, clients, params["proxy_port"] or port, proxy, params["proxy_address"]
+        params["address"],
+        port,
+        owner,
+        clients,
+        params["proxy_port"] or port,
+        proxy,
+        params["proxy_address"],
+        params["connections"],
     )
 
 
@@ -378,6 +391,7 @@ def main() -> None:
             "port": {"type": "int", "default": 3443},
             "user": {"type": "str", "default": ""},
             "clients": {"type": "list", "elements": "str", "default": []},
+            "connections": {"type": "int", "default": 256},
             "proxy_user": {"type": "str", "default": ""},
             "proxy_port": {"type": "int"},
             "proxy_address": {"type": "str", "default": "127.0.0.1"},

@@ -127,6 +127,31 @@ PROXIES: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["openclaw_ingress_private_key is no private key in PEM without a passphrase"],
     ),
+    "file-with-a-space": (
+        {
+            "openclaw_ingress_certificate": "",
+            "openclaw_ingress_private_key": "",
+            "openclaw_ingress_certificate_file": "/etc/ssl/my proxy.crt",
+            "openclaw_ingress_private_key_file": "/etc/ssl/%i.key",
+        },
+        ['"/etc/ssl/my proxy.crt", "/etc/ssl/%i.key"', "openclaw_ingress_certificate_file", "absolute path"],
+    ),
+    "relative-directory": (
+        {"openclaw_ingress_config_dir": "etc/ingress"},
+        ["openclaw_ingress_config_dir", '"etc/ingress"', "absolute path"],
+    ),
+    "user-with-a-line-break": (
+        {"openclaw_ingress_user": "x\nUser=root"},
+        ["openclaw_ingress_user is 'x", "a system user of its own"],
+    ),
+    "service-with-a-slash": (
+        {"openclaw_ingress_service": "../ssh"},
+        ["openclaw_ingress_service is '../ssh'", "without .service"],
+    ),
+    "no-connections": (
+        {"openclaw_ingress_connections": 0},
+        ["openclaw_ingress_connections is '0'", "from 1 on"],
+    ),
     "one-port-for-both": (
         {"openclaw_ingress_port": 3456},
         ["openclaw_ingress_port is '3456'", "openclaw_proxy_port (3456)"],

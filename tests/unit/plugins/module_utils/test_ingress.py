@@ -22,6 +22,7 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import
 CLIENTS = _ingress.parse_clients(["192.0.2.10", "2001:db8::/64", "192.0.2.11"], "clients")
 IN_FRONT = _ingress.Policy("0.0.0.0", 3443, 995, CLIENTS, 3456, 996)
 ALONE = _ingress.Policy("192.0.2.1", 3456, 996, CLIENTS, 3456, 996)
+OVER = "ct count over 256 } counter name too_many reject with tcp"
 
 
 def rules_of(text: str, chain: str) -> list[str]:
@@ -31,7 +32,9 @@ def rules_of(text: str, chain: str) -> list[str]:
 
 def test_only_clients_get_to_the_port_and_nobody_from_outside_to_the_proxy() -> None:
     assert rules_of(_ingress.render(IN_FRONT), "input") == [
+        f"tcp dport 3443 ip saddr @clients_ipv4 ct state new add @connections_ipv4 {{ ip saddr {OVER} reset",
         "tcp dport 3443 ip saddr @clients_ipv4 accept",
+        f"tcp dport 3443 ip6 saddr @clients_ipv6 ct state new add @connections_ipv6 {{ ip6 saddr {OVER} reset",
         "tcp dport 3443 ip6 saddr @clients_ipv6 accept",
         "tcp dport 3443 counter name refused reject with tcp reset",
         'iifname != "lo" tcp dport 3456 counter name refused reject with tcp reset',
@@ -168,6 +171,24 @@ def test_a_table_that_lost_a_rule_or_a_hook_is_another() -> None:
     changed = listing(IN_FRONT)
     changed["nftables"][0]["chain"]["policy"] = "drop"
     assert "its chains are" in _ingress.deviations(changed, IN_FRONT)[0]
+
+
+def test_connections_that_come_and_go_make_no_other_table() -> None:
+    def digest(name: str, *addresses: str) -> str:
+        # As nft 1.0.6 prints them.
+        elements = [{"elem": {"val": each, "ct count": {"val": 256, "inv": True}}} for each in addresses]
+        shown = {"name": name, "type": "ipv4_addr", "size": 65535, **({"elem": elements} if elements else {})}
+        return _egress.listing_digest({"nftables": [{"set": shown}]})
+
+    assert (
+        digest("connections_ipv4", "192.0.2.10")
+        == digest("connections_ipv4", "192.0.2.11")
+        == digest("connections_ipv4")
+    )
+    assert digest("clients_ipv4", "192.0.2.10") != digest("clients_ipv4", "192.0.2.11")
+    assert "add @connections_ipv4 {" in _ingress.render(IN_FRONT) and "set connections_ipv4 {" in _ingress.render(
+        IN_FRONT
+    )
 
 
 def test_what_was_not_tried_is_not_proven() -> None:
