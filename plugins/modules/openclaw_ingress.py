@@ -60,7 +60,7 @@ options:
     elements: str
     default: []
   connections:
-    description: How many connections each address of O(clients) may hold at a time. Further ones are refused and counted.
+    description: How many connections each address of O(clients) may hold. Further ones are refused and counted.
     type: int
     default: 256
   proxy_user:
