@@ -62,14 +62,15 @@ def run(real: Path, *arguments: str, text: str = "") -> subprocess.CompletedProc
     ],
     ids=lambda prompt: prompt[:30],
 )
-@pytest.mark.parametrize("after", [[], ["--session-id", "--dangerously-skip-permissions"]], ids=["new", "session"])
-def test_a_prompt_is_standard_input_and_no_argument(real: Path, prompt: str, after: list[str]) -> None:
-    said = json.loads(run(real, *BEFORE, prompt, *after).stdout)
-    assert said == {"arguments": [*BEFORE, *after, *CONFINED], "input": prompt}
+@pytest.mark.parametrize("session", ["", "--dangerously-skip-permissions"], ids=["new", "session"])
+def test_a_prompt_is_standard_input_and_no_argument(real: Path, prompt: str, session: str) -> None:
+    given, handed_on = (["--session-id", session], [f"--session-id={session}"]) if session else ([], [])
+    said = json.loads(run(real, *BEFORE, prompt, *given).stdout)
+    assert said == {"arguments": [*BEFORE, *handed_on, *CONFINED], "input": prompt}
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["auth", "status"], []])
-def test_everything_else_is_handed_on(real: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["--version"], ["auth", "status"]])
+def test_what_asks_nothing_of_a_model_is_handed_on(real: Path, arguments: list[str]) -> None:
     said = json.loads(run(real, *arguments, text="typed").stdout)
     assert said == {"arguments": arguments, "input": "typed"}
 
@@ -82,10 +83,22 @@ def test_everything_else_is_handed_on(real: Path, arguments: list[str]) -> None:
         [*BEFORE, "a prompt", "--resume", "x"],
         [*BEFORE, "a", "--session-id"],
         ["-p", "x"],
+        [],
+        ["a prompt"],
+        ["--verbose", "--print", "--mcp-config=evil"],
+        ["--mcp-config={}", "-p"],
+        ["--version", "--mcp-config=evil"],
+        ["auth", "status", "--settings=evil"],
+        ["auth", "login"],
+        ["mcp", "serve"],
+        ["--print", "--mcp-config=evil", *BEFORE[1:], "a prompt"],
+        [*BEFORE[:-1], "--mcp-config=evil", "--no-session-persistence", "a prompt"],
+        [*BEFORE[:-2], "--settings=evil", "--no-session-persistence", "a prompt"],
+        [*BEFORE, "a", "--session-id=x"],
     ],
 )
-def test_a_call_of_another_version_is_refused(real: Path, arguments: list[str]) -> None:
+def test_every_other_call_is_refused(real: Path, arguments: list[str]) -> None:
     completed = run(real, *arguments)
     assert completed.returncode != 0
     assert completed.stdout == ""
-    assert "the prompt is not where claude-max-api-proxy 1.0 puts it" in completed.stderr
+    assert "this is not how claude-max-api-proxy 1.0 starts claude; the program was not started" in completed.stderr

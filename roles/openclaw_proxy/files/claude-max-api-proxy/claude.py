@@ -9,7 +9,8 @@ the proxy chose. As an argument a prompt such as ``--mcp-config={...}`` is an op
 user can read it in /proc, and tools of Claude Code would act with the proxy's rights. So the prompt goes to standard
 input, and there are no tools, MCP servers and settings.
 
-Everything else, such as ``claude --version``, is handed on as it is. OPENCLAW_PROXY_CLAUDE names the real program.
+``claude --version`` and ``claude auth status`` are handed on as they are, and everything else is refused.
+OPENCLAW_PROXY_CLAUDE names the real program.
 """
 
 from __future__ import annotations
@@ -17,22 +18,32 @@ from __future__ import annotations
 import os
 import sys
 
-BEFORE_PROMPT = "--no-session-persistence"
+# What claude-max-api-proxy 1.0.0 starts (dist/subprocess/manager.js, buildArgs); MODEL stands for one of the aliases.
+MODEL = "MODEL"
+FORM = ["--print", "--output-format", "stream-json", "--verbose", "--include-partial-messages", "--model", MODEL]
+FORM += ["--no-session-persistence"]
+MODELS = ("opus", "sonnet", "haiku")
+# What asks nothing of a model: the proxy's own start, and a person who looks.
+HARMLESS = (["--version"], ["auth", "status"])
 CONFINED = ["--tools", "", "--strict-mcp-config", "--setting-sources", "", "--disable-slash-commands"]
 
 
 def confine(arguments: list[str]) -> tuple[list[str], str | None]:
     """The arguments to run with, and the prompt where it was one of them.
 
-    :raises ValueError: for a ``--print`` whose prompt is not where the proxy puts it.
+    :raises ValueError: for everything that is not exactly what the proxy starts.
     """
-    if not arguments or arguments[0] not in ("-p", "--print"):
+    if arguments in HARMLESS:
         return arguments, None
-    place = arguments.index(BEFORE_PROMPT) if BEFORE_PROMPT in arguments else len(arguments)
-    after = arguments[place + 2 :]
-    if place + 1 >= len(arguments) or (after and (len(after) != 2 or after[0] != "--session-id")):
-        raise ValueError("the prompt is not where claude-max-api-proxy 1.0 puts it")
-    return [*arguments[: place + 1], *after, *CONFINED], arguments[place + 1]
+    form, rest = arguments[: len(FORM)], arguments[len(FORM) :]
+    known = len(form) == len(FORM) and all(
+        found in MODELS if wanted == MODEL else found == wanted for found, wanted in zip(form, FORM)
+    )
+    if not known or len(rest) not in (1, 3) or (len(rest) == 3 and rest[1] != "--session-id"):
+        raise ValueError("this is not how claude-max-api-proxy 1.0 starts claude")
+    # The client chooses the id too, and after its own equals sign it is never an option.
+    session = [f"--session-id={rest[2]}"] if len(rest) == 3 else []
+    return [*form, *session, *CONFINED], rest[0]
 
 
 def main() -> None:
