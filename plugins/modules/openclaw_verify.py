@@ -646,8 +646,8 @@ def main() -> None:
     if report.health.get("login", {}).get("state") == "logged-out":
         module.warn(
             f"Nobody is logged in at the proxy ({report.health['login']['detail']}), so that its requests will fail."
-            " Somebody who may use the credential has to sign in as the proxy's user: where that is by claude,"
-            f" with sudo {module.params['proxy_service']}-login on that host."
+            " Somebody who may use the credential has to sign in on that host, for claude's login with sudo"
+            f" {module.params['proxy_service']}-login."
         )
     if module.check_mode or report.functional:
         if changed:

@@ -13,8 +13,8 @@ It refuses a port that somebody else holds, reports ready only when the service'
 requested address and the liveness path answers, feeds systemd's watchdog only while that stays true, hands
 credentials to the command's environment and nowhere else (the command that is asked for the login gets none), passes
 the command's output on line by line, and leaves no process behind. Whether the proxy is alive, is logged in, and works
-are three questions with three answers, in STATUS= and in the state file. SETTINGS and the tables below it are the whole
-configuration.
+are three questions with three answers, in STATUS= and in the state file. SETTINGS and the tables below it are the
+whole configuration.
 
 Exit status: 0 stopped on request; 1 the command ended by itself or did not become ready; 75 the port is held;
 78 the configuration or a credential is wrong, so that starting again cannot help (RestartPreventExitStatus=78).
@@ -834,8 +834,7 @@ class Front(threading.Thread):
             ended = next((task for task in accepting if task.done()), None)
             if ended and not self.failure:
                 self.failure = repr(ended.exception())
-                # Clients would wait for ever at a proxy that is alive: this wakes the main thread, which ends the
-                # service.
+                # Clients would wait for ever at a proxy that is alive: this wakes the main thread, which ends it all.
                 os.kill(os.getpid(), signal.SIGCHLD)
             await asyncio.sleep(0.05)
         for task in accepting:
@@ -1085,9 +1084,7 @@ def wait(configuration: Configuration, command: Command, health: Health, front: 
             remedy = "nobody asked it to end; see its own messages above"
             raise ServiceError(EX_FAILED, "command_ended", found=how, remedy=remedy)
         if front and front.failure:
-            raise ServiceError(
-                EX_FAILED, "front_ended", found=front.failure, remedy="report it; systemd starts it again"
-            )
+            raise ServiceError(EX_FAILED, "front_ended", found=front.failure, remedy="report it, it is a defect")
         if received == signal.SIGHUP and configuration.reload_signal and health.ready.is_set():
             log(INFO, "reloading", signal=configuration.reload_signal)
             notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=reloading")
@@ -1158,7 +1155,8 @@ def say_login(configuration: Configuration) -> int:
 
 def become(configuration: Configuration, program: list[str]) -> None:
     terminal = {"TERM": os.environ["TERM"]} if "TERM" in os.environ else {}
-    os.execve(program[0], program, {**terminal, **plain_environment(configuration)})  # noqa: S606 - an argument list, no shell
+    environment = {**terminal, **plain_environment(configuration)}
+    os.execve(program[0], program, environment)  # noqa: S606 (no shell is what is wanted)
 
 
 def main() -> int:
@@ -1166,12 +1164,8 @@ def main() -> int:
     parser.add_argument("--configuration", required=True, metavar="FILE", help="JSON file with the settings")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--ask-login", action="store_true", help="only say whether somebody is logged in")
-    instead.add_argument(
-        "--become",
-        nargs="+",
-        metavar="WORD",
-        help="only become this program, in the command's environment without credentials",
-    )
+    what = "only become this program, in the command's environment without credentials"
+    instead.add_argument("--become", nargs="+", metavar="WORD", help=what)
     arguments = parser.parse_args()
     try:
         configuration = read_configuration(arguments.configuration)
