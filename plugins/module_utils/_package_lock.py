@@ -17,12 +17,12 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils._release_install import ReleaseError, last_lines
-from ansible_collections.failclosed.openclaw.plugins.module_utils._release_npm import read_npm, strong_digests
+from ansible_collections.failclosed.openclaw.plugins.module_utils._release_npm import STRONG, read_npm, strong_digests
 from ansible_collections.failclosed.openclaw.plugins.module_utils._release_pip import normalize, read_requirements
 
 # (command, directory, environment) -> (exit status, standard output, standard error)
@@ -80,6 +80,27 @@ def read_archive(path: str) -> tuple[str, str, str]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ReleaseError(f"archive: {path} is no npm tarball ({reason}); make it with 'npm pack'") from None
     return name, version, "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode()
+
+
+def stale_archives(dest: str, wanted: Collection[str]) -> list[str]:
+    """Paths of the tarballs in ``dest``/archives that the lock there pins, and that are not among the ``wanted`` names.
+
+    A tarball that no lock of this directory brought is somebody else's.
+    """
+    try:
+        lock = json.loads(Path(dest, "package-lock.json").read_text(encoding="utf-8"))
+        entries = [entry for entry in lock["packages"].values() if isinstance(entry, dict)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+    pinned = {pair for entry in entries for pair in strong_digests(str(entry.get("integrity", ""))).items()}
+    found = []
+    for path in Path(dest, "archives").glob("*.tgz"):
+        if f"archives/{path.name}" in wanted or not path.is_file():
+            continue
+        content = path.read_bytes()
+        if pinned & {(algorithm, hashlib.new(algorithm, content).digest()) for algorithm in STRONG}:
+            found.append(str(path))
+    return sorted(found)
 
 
 def _explain_npm(package: str, registry: str | None, output: str) -> str:

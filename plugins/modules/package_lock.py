@@ -24,7 +24,7 @@ attributes:
     description: Asks the registry and predicts what would be written.
   diff_mode:
     support: full
-    description: Shows the versions that differ; with O(manager=npm) that of the package itself.
+    description: Shows the versions that differ, with O(manager=npm) that of the package itself, and the files.
   idempotent:
     support: partial
     description: The same O(version) gives the same lock as long as the registry offers nothing newer that it may use.
@@ -43,7 +43,9 @@ options:
     type: str
     default: ""
   dest:
-    description: Directory that gets the lock. It is made when it is missing; its parent must exist.
+    description:
+      - Directory that gets the lock. It is made when it is missing; its parent must exist.
+      - A tarball in C(archives) that the lock there pins and the new one does not is removed. Every other file stays.
     type: path
     required: true
   archive:
@@ -137,18 +139,17 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._release_insta
 
 
 def differing(dest: str, files: Mapping[str, bytes]) -> list[str]:
-    """The paths below ``dest`` that are missing or have another content, and archives that are of another lock."""
+    """The paths below ``dest`` that are missing or have another content, and archives of the lock that was there."""
     found = []
     for name, content in files.items():
         path = Path(dest, name)
         if not path.is_file() or path.read_bytes() != content:
             found.append(str(path))
-    found += [str(path) for path in Path(dest, "archives").glob("*.tgz") if f"archives/{path.name}" not in files]
-    return sorted(found)
+    return sorted(found + _package_lock.stale_archives(dest, files))
 
 
 def write(module: AnsibleModule, dest: str, files: Mapping[str, bytes], paths: list[str]) -> None:
-    """Write what differs, and remove what is of another lock."""
+    """Write what differs, and remove what is of the lock that was there."""
     Path(dest).mkdir(exist_ok=True)
     for path in paths:
         name = os.path.relpath(path, dest)
@@ -218,6 +219,8 @@ def main() -> None:
                 made = _package_lock.lock_pip(wanted, python=params["python"] or sys.executable, work=work, run=run)
         paths = differing(dest, made.files)
         before = {} if paths else dict(made.versions)
+        files_before = [path for path in paths if os.path.exists(path)]
+        files_after = [path for path in paths if os.path.relpath(path, dest) in made.files]
         if paths and not module.check_mode:
             write(module, dest, made.files, paths)
     except ReleaseError as error:
@@ -229,7 +232,10 @@ def main() -> None:
         versions=dict(made.versions),
         files=paths,
         install_scripts=list(made.install_scripts),
-        diff={"before": {"versions": before}, "after": {"versions": dict(made.versions)}},
+        diff={
+            "before": {"versions": before, "files": files_before},
+            "after": {"versions": dict(made.versions), "files": files_after},
+        },
     )
 
 
