@@ -4,8 +4,9 @@
 
 """Bring about faults of a proxy's service on this host, and compare what comes of them with what is expected.
 
-Usage: fault_proxy.py SETTINGS. The JSON file has service, port, credential, home, controls (see faulty_proxy.py) and
-faults (see proxy_faults.yml). Prints a JSON list with what was observed of each, and ends with 1 if one was otherwise.
+Usage: fault_proxy.py SETTINGS | --boot-identity. The JSON file has service, port, credential, home, controls (see
+faulty_proxy.py), faults (see proxy_faults.yml), and for a restart of the host boot_before, its
+identity before that. Prints a JSON list with what was observed of each, and ends with 1 if one was otherwise.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Service:
         self.credential, self.home = Path(settings["credential"]), Path(settings["home"])
         self.controls = Path(settings["controls"])
         self.cursor = ""
+        self.boot_before = str(settings.get("boot_before", ""))
 
     def show(self) -> dict[str, str]:
         lines = run("systemctl", "show", f"--property={PROPERTIES}", self.name).splitlines()
@@ -88,8 +90,7 @@ class Service:
 
     def journal(self) -> str:
         run("journalctl", "--sync")
-        start = run("systemctl", "show", "--property=InactiveExitTimestamp", "--value", self.name).strip()
-        since = f"--after-cursor={self.cursor}" if self.cursor else f"--since={start}"
+        since = f"--after-cursor={self.cursor}" if self.cursor else f"--since=@{init_started():.0f}"
         return run("journalctl", f"--unit={self.name}", since, "--output=cat", "--quiet")
 
     def begin(self) -> None:
@@ -119,10 +120,8 @@ class Service:
         for name in ("state", "answers"):
             if observed[name] != expected[name]:
                 return f"{name} is {observed[name]!r}: {observed}"
-        restarts = str(expected["restarts"])
-        at_least = restarts.startswith("at least ")
-        wanted = int(restarts.rpartition(" ")[2])
-        if observed["restarts"] < wanted or (observed["restarts"] > wanted and not at_least):
+        fewest, _, most = str(expected["restarts"]).partition(" to ")
+        if not int(fewest) <= observed["restarts"] <= int(most or fewest):
             return f"restarts are {observed['restarts']}: {observed}"
         if expected.get("status", "") not in observed["status"]:
             return f"STATUS= is {observed['status']!r}"
@@ -285,14 +284,21 @@ def jump_clock(service: Service) -> Iterator[None]:
         f"[Service]\nEnvironment=LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={offset} FAKETIME_NO_CACHE=1"
         " FAKETIME_DONT_FAKE_MONOTONIC=1\n"
     )
-    offset.write_text("+0d\n")
+    # Begun in another year, so that the time in STATUS= shows whose clock it is.
+    offset.write_text("+365d\n")
     offset.chmod(0o644)
     try:
         run("systemctl", "daemon-reload")
         run("systemctl", "restart", service.name)
         proxy = service.child
-        for jump in ("+365d", "-365d"):
+        status = service.show()["StatusText"]
+        if not any(day in status for day in days_around(365)):
+            raise AssertionError(f"the supervisor's clock is not the one of libfaketime: {status}")
+        for jump, days in (("-365d", -365), ("+365d", 365)):
             offset.write_text(f"{jump}\n")
+            seen = days_ahead(library, offset)
+            if seen != days:
+                raise AssertionError(f"with {jump} a process sees a clock that is {seen} days ahead")
             # Longer than the watchdog has patience, and long enough for two checks.
             time.sleep(6)
             if service.child != proxy:
@@ -303,9 +309,41 @@ def jump_clock(service: Service) -> Iterator[None]:
         run("systemctl", "daemon-reload")
 
 
+def days_around(days: int) -> set[str]:
+    """The days that it may be in so many days, by a clock that is right."""
+    return {time.strftime("%Y-%m-%d", time.gmtime(time.time() + days * 86400 + more)) for more in (-60, 0)}
+
+
+def days_ahead(library: str, offset: Path) -> int:
+    """How many days the clock of a process is ahead that is started as the service is."""
+    faked = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}
+    command = [sys.executable, "-I", "-c", "import time; print(time.time())"]
+    environment = {"PATH": os.environ["PATH"], "FAKETIME_DONT_FAKE_MONOTONIC": "1", **faked}
+    shown = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    return round((float(shown) - time.time()) / 86400)
+
+
+def init_ticks() -> int:
+    """When the init of this host was started, in clock ticks since the kernel was (proc(5))."""
+    return int(Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def init_started() -> float:
+    """The same as seconds since the epoch."""
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - uptime + init_ticks() / os.sysconf("SC_CLK_TCK")
+
+
+def boot_identity() -> str:
+    """What is another after every boot, also of a container, whose kernel stays."""
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{init_ticks()}"
+
+
 @contextlib.contextmanager
 def restart_host(service: Service) -> Iterator[None]:
-    # Somebody outside has done it.
+    # Somebody outside has done it, and what the journal says from before does not count.
+    if service.boot_before in ("", boot_identity()):
+        raise AssertionError(f"the host was not restarted: before and now it is {service.boot_before!r}")
     yield
 
 
@@ -342,6 +380,9 @@ def eventually(problem: Callable[[], str]) -> None:
 
 
 def main(path: str) -> int:
+    if path == "--boot-identity":
+        print(boot_identity())
+        return 0
     settings = json.loads(Path(path).read_text(encoding="utf-8"))
     service = Service(settings)
     results = []
