@@ -61,15 +61,15 @@ class Destination(t.NamedTuple):
 class Proxy(t.NamedTuple):
     """The proxy on this host: its port, whose it is, which uids may talk to it.
 
-    ``exposed``: it listens beyond loopback, so that its port is guarded on every interface. ``backend``: the loopback
-    port behind the one that clients use, which is the proxy's alone; 0 when there is none.
+    ``exposed``: it listens beyond loopback, so that its port is guarded on every interface. ``backend_port``: where it
+    listens behind its supervisor, which alone may come there; 0 where there is none.
     """
 
     uid: int
     port: int
     clients: tuple[int, ...]
     exposed: bool = False
-    backend: int = 0
+    backend_port: int = 0
 
 
 class Strict(t.NamedTuple):
@@ -239,11 +239,11 @@ def _chains(policy: Policy) -> dict[str, list[str]]:
             f'oifname "lo" tcp dport {proxy.port} meta skuid != {{ {clients} }} {refuse.format("proxy_client")}',
             f"{scope}tcp sport {proxy.port} meta skuid != {proxy.uid} {refuse.format('proxy_answer')}",
         ]
-        if proxy.backend:
-            alone = f"meta skuid != {{ 0, {proxy.uid} }}"
+        if proxy.backend_port:
+            port, own = proxy.backend_port, ", ".join(str(uid) for uid in sorted({0, proxy.uid}))
             output += [
-                f'oifname "lo" tcp dport {proxy.backend} {alone} {refuse.format("proxy_client")}',
-                f'oifname "lo" tcp sport {proxy.backend} meta skuid != {proxy.uid} {refuse.format("proxy_answer")}',
+                f'oifname "lo" tcp dport {port} meta skuid != {{ {own} }} {refuse.format("proxy_client")}',
+                f'oifname "lo" tcp sport {port} meta skuid != {proxy.uid} {refuse.format("proxy_answer")}',
             ]
     uids = ", ".join([str(policy.gateway_uid), *(f"{first}-{last}" for first, last in policy.uid_ranges)])
     output.append(f"meta skuid {{ {uids} }} jump gateway")
@@ -509,8 +509,8 @@ def _proxy(document: t.Any) -> Proxy | None:
     if document is None:
         return None
     clients = tuple(int(uid) for uid in document["clients"])
-    exposed, backend = document["exposed"] is True, int(document.get("backend", 0))
-    return Proxy(int(document["uid"]), int(document["port"]), clients, exposed, backend)
+    backend_port = int(document.get("backend_port", 0))
+    return Proxy(int(document["uid"]), int(document["port"]), clients, document["exposed"] is True, backend_port)
 
 
 def _record(document: t.Any) -> Record | None:

@@ -301,7 +301,24 @@ class Prober:
                 "not refused by the rule" if not counted else f"uid {self._gateway.uid} is refused by the rule",
             ),
             self.squatting(proxy, squatted or spare_address()),
+            *self.backend_port(proxy),
         ]
+
+    def backend_port(self, proxy: _egress.Proxy) -> list[Probe]:
+        """Whether the proxy's user alone is let through to where the proxy listens behind its supervisor."""
+        callers = {
+            "backend-port-stranger": (self._stranger, True),
+            "backend-port-gateway": (self._gateway, True),
+            "backend-port-proxy": (Identity(proxy.uid, proxy.uid), False),
+        }
+        probes = []
+        for identifier, (caller, refused) in callers.items() if proxy.backend_port else ():
+            outcomes, moved = self._counted(caller, [Attempt("tcp", "127.0.0.1", proxy.backend_port)])
+            counted = moved.get("proxy_client", 0)
+            right = (outcomes == ["ECONNREFUSED"] and counted == 1) if refused else not counted
+            detail = f"uid {caller.uid}: {outcomes[0]}, {'counted' if counted else 'not counted'}"
+            probes.append(Probe(identifier, PASSED if right else FAILED, detail))
+        return probes
 
     def squatting(self, proxy: _egress.Proxy, address: str) -> Probe:
         """Whether another user who listens on the proxy's port gets a connection; root asks."""

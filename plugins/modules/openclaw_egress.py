@@ -62,7 +62,9 @@ options:
     type: int
     default: 3456
   proxy_backend_port:
-    description: Loopback port behind O(proxy_port) that the proxy's user and root alone may use. V(0) means none.
+    description:
+      - Loopback port of the proxy itself, where its supervisor stands in front of it. Only root and O(proxy_user) may connect
+        there. V(0) where there is none.
     type: int
     default: 0
   proxy_exposed:
@@ -295,8 +297,9 @@ def _policy(module: AnsibleModule, gateway: pwd.struct_passwd, proxy: pwd.struct
     guarded = None
     if proxy is not None:
         uids = tuple(client.pw_uid for client in clients if client is not None)
-        exposed, backend = params["proxy_exposed"], params["proxy_backend_port"]
-        guarded = _egress.Proxy(proxy.pw_uid, params["proxy_port"], uids, exposed, backend)
+        guarded = _egress.Proxy(
+            proxy.pw_uid, params["proxy_port"], uids, params["proxy_exposed"], params["proxy_backend_port"]
+        )
     return _egress.Policy(
         gateway_uid=gateway.pw_uid,
         denied=denied,
@@ -314,11 +317,16 @@ def _refuse_what_cannot_work(module: AnsibleModule) -> None:
     params = module.params
     if params["state"] == "absent":
         return
-    backend = [params["proxy_backend_port"]] if params["proxy_backend_port"] else []
-    others = [*backend, *params["served_ports"], *(port for each in params["allowed"] for port in each["ports"])]
+    others = [*params["served_ports"], *(port for each in params["allowed"] for port in each["ports"])]
     for port in (params["proxy_port"], *others):
         if not 1 <= port <= 65535:
             module.fail_json(msg=f"'{port}' is no port: give whole numbers from 1 to 65535.", enforced=None)
+    backend = params["proxy_backend_port"]
+    if not 0 <= backend <= 65535 or (backend and backend == params["proxy_port"]):
+        module.fail_json(
+            msg=f"proxy_backend_port is '{backend}': it is 0 or a port from 1 to 65535, and another one than proxy_port.",
+            enforced=None,
+        )
     if not params["denied_networks"]:
         module.fail_json(msg="denied_networks is empty: name the networks that must not be reached.", enforced=None)
     if params["gateway_user"] == params["proxy_user"]:

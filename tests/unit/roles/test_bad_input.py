@@ -327,8 +327,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "no-model-map": ({"openclaw_proxy_model_map": {}}, ["openclaw_proxy_model_map is empty"]),
     "service-of-the-gateway": (
-        {"openclaw_proxy_service": "openclaw"},
-        ["openclaw_proxy_service is 'openclaw'", "user openclaw", "directory /var/lib/openclaw", "Choose another"],
+        {"openclaw_proxy_service": "openclaw", "openclaw_proxy_user": "claude"},
+        ["openclaw_proxy_service is 'openclaw'", "directory /var/lib/openclaw", "/opt/openclaw", "Choose another"],
     ),
     "unit-of-the-gateway": (
         {"openclaw_proxy_service": "openclaw-gateway"},

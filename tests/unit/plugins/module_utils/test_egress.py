@@ -71,13 +71,14 @@ def test_a_proxy_that_others_reach_is_guarded_on_every_interface() -> None:
     )
 
 
-def test_the_port_behind_is_the_proxys_alone_and_is_remembered() -> None:
-    behind = _egress.Proxy(996, 3456, (1000,), backend=13456)
-    output = rules_of(_egress.render(replace(POLICY, proxy=behind)), "output")
-    client = 'oifname "lo" tcp dport 13456 meta skuid != { 0, 996 } counter name proxy_client reject with tcp reset'
-    answer = 'oifname "lo" tcp sport 13456 meta skuid != 996 counter name proxy_answer reject with tcp reset'
-    assert output.index(client) + 1 == output.index(answer) < output.index("meta skuid { 997 } jump gateway")
-    assert _egress._proxy({**behind._asdict(), "clients": [1000]}) == behind
+def test_behind_the_supervisor_nobody_but_the_proxys_user_and_root_come() -> None:
+    behind = replace(POLICY, proxy=_egress.Proxy(996, 3456, (1000,), exposed=True, backend_port=13456))
+    output = rules_of(_egress.render(behind), "output")
+    clients = 'oifname "lo" tcp dport 13456 meta skuid != { 0, 996 } '
+    assert f"{clients}counter name proxy_client reject with tcp reset" in output
+    assert 'oifname "lo" tcp sport 13456 meta skuid != 996 counter name proxy_answer reject with tcp reset' in output
+    assert output[-1] == "meta skuid { 997 } jump gateway"
+    assert "13456" not in _egress.render(POLICY)
 
 
 def test_without_a_local_proxy_no_port_is_guarded() -> None:

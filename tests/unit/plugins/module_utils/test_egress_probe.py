@@ -168,6 +168,35 @@ def test_a_port_that_somebody_else_holds_is_not_the_proxys(
     assert prober.squatting(policy.proxy, _egress_probe.spare_address()).result == result
 
 
+@pytest.mark.parametrize(
+    ("refused", "wrong"),
+    [
+        ((997, 65534), []),
+        ((65534,), ["backend-port-gateway"]),
+        ((), ["backend-port-stranger", "backend-port-gateway"]),
+        ((996, 997, 65534), ["backend-port-proxy"]),
+    ],
+)
+def test_behind_the_supervisor_only_the_proxys_user_gets_through(
+    monkeypatch: pytest.MonkeyPatch, refused: tuple[int, ...], wrong: list[str]
+) -> None:
+    def outcome(uid: int, attempt: _egress_probe.Attempt) -> tuple[str, bool]:
+        assert attempt == _egress_probe.Attempt("tcp", "127.0.0.1", 13456)
+        if uid in refused:
+            kernel.counts["proxy_client"] += 1
+        return ("ECONNREFUSED" if uid in refused else "open", False)
+
+    kernel = Kernel(monkeypatch, outcome)
+    proxy = _egress.Proxy(996, 3456, (), backend_port=13456)
+    policy = _egress.Policy(gateway_uid=997, denied=DENIED, proxy=proxy)
+    prober = _egress_probe.Prober(policy, GATEWAY, kernel.counters)
+    monkeypatch.setattr(prober, "_stranger", _egress_probe.Identity(65534, 65534))
+    probes = prober.backend_port(proxy)
+    assert [probe.id for probe in probes if probe.result != "passed"] == wrong
+    assert len(probes) == 3
+    assert prober.backend_port(proxy._replace(backend_port=0)) == []
+
+
 def test_the_spare_address_is_of_loopback_and_no_two_are_alike() -> None:
     found = {_egress_probe.spare_address() for _number in range(50)}
     assert len(found) > 40 and all(ipaddress.ip_address(address).is_loopback for address in found)
