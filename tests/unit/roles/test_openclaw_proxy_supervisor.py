@@ -1353,12 +1353,18 @@ def test_a_front_never_leads_to_another_users_socket(service: Service) -> None:
     service.port = service.settings["port"]
     # The proxy closes its port, and somebody else is there before the next check.
     os.kill(children_of(service.process.pid)[0], signal.SIGUSR1)
+    eventually(lambda: not is_listening(service.port), "a port that is free")
     service.squat("127.0.0.1", OTHER_UID)
     connection = post(port, "/v1/messages")
     connection.sock.settimeout(1)
     with contextlib.closing(connection), pytest.raises(TimeoutError):
         connection.getresponse()
     service.hears(f"STATUS=not alive: 127.0.0.1:{service.port} is held by uid {OTHER_UID}")
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def children_of(pid: int) -> list[int]:
