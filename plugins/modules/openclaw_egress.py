@@ -63,8 +63,8 @@ options:
     default: 3456
   proxy_backend_port:
     description:
-      - Loopback port of the proxy itself, where its supervisor stands in front of it. Only root and O(proxy_user) may connect
-        there. V(0) where there is none.
+      - Loopback port of the proxy itself, where its supervisor stands in front of it. Only root and O(proxy_user) may
+        connect there. V(0) where there is none.
     type: int
     default: 0
   proxy_exposed:
@@ -324,7 +324,8 @@ def _refuse_what_cannot_work(module: AnsibleModule) -> None:
     backend = params["proxy_backend_port"]
     if not 0 <= backend <= 65535 or (backend and backend == params["proxy_port"]):
         module.fail_json(
-            msg=f"proxy_backend_port is '{backend}': it is 0 or a port from 1 to 65535, and another one than proxy_port.",
+            msg=f"proxy_backend_port is '{backend}': it is 0 or a port from 1 to 65535, and another one than"
+            " proxy_port.",
             enforced=None,
         )
     if not params["denied_networks"]:
