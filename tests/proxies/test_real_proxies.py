@@ -9,6 +9,7 @@ with the settings that the role writes, as a user of their own. It takes minutes
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -240,6 +241,8 @@ def test_claude_max_api_proxy_streams_text_and_has_no_tools(
     assert records[0]["stream"]
     assert records[0]["tools"] == 0
     assert records[0]["status"] == 200
+    # The supervisor's own environment has another key, which would have been used unseen.
+    assert records[0]["key_fingerprint"] == hashlib.sha256(UPSTREAM_KEY.encode()).hexdigest()[:12]
     assert "[object Object]" not in claude_max.log()
 
 
