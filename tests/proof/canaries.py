@@ -45,7 +45,8 @@ def files(skipped: Path) -> list[Path]:
 def readers(path: Path) -> str:
     """The path, and who beside root may read the file."""
     status = path.lstat()
-    if status.st_mode & 0o044:
+    # systemd's own credentials show the mask of an access list as the mode of the group, which is root's.
+    if status.st_mode & 0o004 or (status.st_mode & 0o040 and status.st_gid):
         return f"{path} (others may read it)"
     if status.st_uid and status.st_mode & 0o400:
         return f"{path} ({pwd.getpwuid(status.st_uid).pw_name})"

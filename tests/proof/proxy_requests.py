@@ -4,8 +4,8 @@
 
 """Try a proxy on another machine from a gateway's host, and print what came of it as JSON.
 
-Usage: proxy_requests.py HOST TLS_PORT PROXY_PORT AUTHORITY_FILE < KEY
-With AUTHORITY_FILE "-" only connections are tried.
+Usage: proxy_requests.py HOST TLS_PORT PROXY_PORT AUTHORITY_FILE
+With AUTHORITY_FILE "-" only connections are tried. The key is read from its file: Ansible logs what it is given.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 
 def connected(host: str, port: int, uid: int = 0) -> str:
@@ -62,7 +63,7 @@ def main(host: str, tls_port: int, proxy_port: int, authority: str) -> None:
         "ssh_port": connected(host, 22),
     }
     if authority != "-":
-        key = sys.stdin.read().strip()
+        key = Path("/etc/openclaw/credentials/proxy-inbound-key").read_text().strip()
         gateway = pwd.getpwnam("openclaw").pw_uid
         context = ssl.create_default_context(cafile=authority)
         url = f"https://{host}:{tls_port}"
