@@ -63,8 +63,13 @@ def test_a_host_that_was_not_restarted_is_noticed(faults: Any) -> None:
 def test_without_a_cursor_the_journal_counts_from_the_start_of_init(
     faults: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands = []
-    monkeypatch.setattr(faults, "run", lambda *command: commands.append(command) or "")
+    commands: list[tuple[str, ...]] = []
+
+    def run(*command: str) -> str:
+        commands.append(command)
+        return ""
+
+    monkeypatch.setattr(faults, "run", run)
     faults.Service(SETTINGS).journal()
     since = next(word for word in commands[-1] if word.startswith("--since=@"))
     assert 0 < float(since.partition("@")[2]) <= time.time() + 1

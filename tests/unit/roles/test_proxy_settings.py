@@ -82,7 +82,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def of(made: dict[str, Any], name: str) -> dict[str, Any]:
     assert name in made, made["output"][-4000:]
-    return made[name]["settings"]
+    settings: dict[str, Any] = made[name]["settings"]
+    return settings
 
 
 @pytest.mark.parametrize(
