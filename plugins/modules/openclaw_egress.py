@@ -324,8 +324,7 @@ def _refuse_what_cannot_work(module: AnsibleModule) -> None:
     backend = params["proxy_backend_port"]
     if not 0 <= backend <= 65535 or (backend and backend == params["proxy_port"]):
         module.fail_json(
-            msg=f"proxy_backend_port is '{backend}': it is 0 or a port from 1 to 65535, and another one than"
-            " proxy_port.",
+            msg=f"proxy_backend_port is '{backend}': it is 0, or a port up to 65535 other than proxy_port.",
             enforced=None,
         )
     if not params["denied_networks"]:

@@ -117,6 +117,9 @@ def serve(listener):
 def answer(connection):
     with connection:
         request = connection.recv(65536)
+        # A body comes in a packet of its own.
+        while request.startswith(b"POST ") and request.endswith(b"\r\n\r\n"):
+            request += connection.recv(65536)
         write("request", request.decode())
         if request.startswith(b"POST "):
             write("question", request.decode())
