@@ -166,7 +166,7 @@ PROXIES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "proxy-that-takes-no-key": (
         {"openclaw_proxy_implementation": "custom", "openclaw_proxy_command": ["/usr/bin/proxy"]},
-        ["The proxy takes no inbound key", "Choose another proxy"],
+        ["openclaw_proxy_inbound_key is true", "hands no inbound-key to the command"],
     ),
 }
 
