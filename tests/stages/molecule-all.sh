@@ -3,7 +3,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Stage: what takes too long on Molecule's hosts for every change
+# Stage: gateway and proxy on two hosts, and what else takes too long on disposable hosts for every change
 source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/molecule_state.sh"
 
@@ -11,6 +11,9 @@ converge_and_go_on() {
   molecule converge --scenario-name "$1"
   molecule side-effect --scenario-name "$1"
 }
+
+use_scenario extensions/molecule/remote/molecule.yml
+check "molecule test: $scenario" molecule test --scenario-name "$scenario"
 
 for playbook in extensions/molecule/*/side_effect.yml; do
   use_scenario "$playbook"
