@@ -66,7 +66,7 @@ class Service:
 
     def show(self) -> dict[str, str]:
         lines = run("systemctl", "show", f"--property={PROPERTIES}", self.name).splitlines()
-        return {name: value for name, _, value in (line.partition("=") for line in lines)}
+        return {name: value for name, _equals, value in (line.partition("=") for line in lines)}
 
     @property
     def supervisor(self) -> int:
@@ -120,7 +120,7 @@ class Service:
         for name in ("state", "answers"):
             if observed[name] != expected[name]:
                 return f"{name} is {observed[name]!r}: {observed}"
-        fewest, _, most = str(expected["restarts"]).partition(" to ")
+        fewest, _to, most = str(expected["restarts"]).partition(" to ")
         if not int(fewest) <= observed["restarts"] <= int(most or fewest):
             return f"restarts are {observed['restarts']}: {observed}"
         if expected.get("status", "") not in observed["status"]:
@@ -258,7 +258,7 @@ def stop_journald(service: Service) -> Iterator[None]:
     proxy = service.child
     run("systemctl", "stop", *JOURNALD)
     try:
-        for _ in range(5):
+        for _attempt in range(5):
             os.kill(proxy, signal.SIGHUP)
             time.sleep(0.3)
         if service.answers() is not True or service.child != proxy:

@@ -43,10 +43,10 @@ def main(port: str, credential: str, result: str) -> None:
                 connection.close()
             times.append(time.monotonic() - began)
 
-    threads = [threading.Thread(target=ask, args=("/v1/messages", 1, answered)) for _ in range(2)]
+    threads = [threading.Thread(target=ask, args=("/v1/messages", 1, answered)) for _thread in range(2)]
     threads += [
         threading.Thread(target=ask, args=(f"/v1/messages?lines={STREAMED_LINES}", STREAMED_LINES, streams))
-        for _ in range(2)
+        for _round in range(2)
     ]
     signal.signal(signal.SIGTERM, lambda *_details: ending.set())
     for thread in threads:

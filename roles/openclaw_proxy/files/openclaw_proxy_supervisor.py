@@ -852,7 +852,7 @@ class Front(threading.Thread):
             while not self.health.ready.is_set() or self.health.problem is not None:
                 await asyncio.sleep(0.05)
             try:
-                client, _ = await self.loop.sock_accept(listener)
+                client, _address = await self.loop.sock_accept(listener)
             except OSError as error:
                 log(WARNING, "front_refused", found=str(error))
                 slots.release()

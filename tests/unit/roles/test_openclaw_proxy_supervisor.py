@@ -1096,7 +1096,7 @@ def test_a_real_request_shows_whether_it_works(service: Service) -> None:
     (service.control / "answer").write_text('{"type": "message"}')
     service.let("granted")
     service.hears("works: yes (POST /v1/messages answered 200, asked ")
-    head, _, sent = (service.control / "question").read_text().partition("\n\n")
+    head, _blank, sent = (service.control / "question").read_text().partition("\n\n")
     assert json.loads(sent) == body
     assert f"x-api-key: {SECRET}" in head
     assert SECRET not in service.log + "".join(service.heard())
@@ -1155,13 +1155,13 @@ def test_who_took_the_port_before_the_connection_gets_nothing_of_a_client(
     front = supervisor.Front(configuration_for(supervisor, tmp_path, stranger), [], None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         peer = socket.create_connection(server.getsockname())
-        client, _ = server.accept()
+        client, _address = server.accept()
     peer.sendall(b"POST / HTTP/1.1\r\nx-api-key: " + SECRET.encode())
     peer.shutdown(socket.SHUT_WR)
     front.loop.run_until_complete(asyncio.wait_for(front.carry(client), PATIENCE))
     front.loop.close()
     peer.close()
-    connection, _ = stranger.accept()
+    connection, _address = stranger.accept()
     with connection:
         assert connection.recv(65536) == b""
 
@@ -1175,7 +1175,7 @@ def test_who_took_the_port_before_the_connection_is_not_asked(
     supervisor.ask_works(configuration, SECRET, state)
     assert state.works["state"] == "no"
     assert state.works["detail"] == "POST /v1/messages: not sent, it is held by uid 54321"
-    connection, _ = stranger.accept()
+    connection, _address = stranger.accept()
     with connection:
         assert connection.recv(65536) == b""
 
@@ -1303,9 +1303,9 @@ def test_clients_wait_at_the_front_over_a_restart(service: Service) -> None:
             waited.append(time.monotonic() - started)
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        polls = [pool.submit(poll) for _ in range(4)]
+        polls = [pool.submit(poll) for _poll in range(4)]
         try:
-            for _ in range(2):
+            for _round in range(2):
                 done = len(waited)
                 eventually(lambda done=done: len(waited) > done + 20, "requests")
                 service.process.terminate()
