@@ -852,7 +852,11 @@ class Front(threading.Thread):
             while not self.health.ready.is_set() or self.health.problem is not None:
                 await asyncio.sleep(0.05)
             try:
-                client, _address = await self.loop.sock_accept(listener)
+                await self.has_client(listener)
+                client, _address = listener.accept()
+            except BlockingIOError:
+                slots.release()
+                continue
             except OSError as error:
                 log(WARNING, "front_refused", found=str(error))
                 slots.release()
@@ -865,6 +869,15 @@ class Front(threading.Thread):
             task.add_done_callback(self.carried.discard)
             task.add_done_callback(lambda _task: slots.release())
 
+    async def has_client(self, listener: socket.socket) -> None:
+        """Wait; unlike in sock_accept, a cancellation can lose nobody who was accepted already."""
+        found = asyncio.Event()
+        self.loop.add_reader(listener, found.set)
+        try:
+            await found.wait()
+        finally:
+            self.loop.remove_reader(listener)
+
     async def connect(self, proxy: socket.socket) -> bool:
         place = self.configuration.own[0]
         # It fell silent after this client was accepted.
@@ -873,9 +886,11 @@ class Front(threading.Thread):
                 return False
             await asyncio.sleep(0.1)
         await self.loop.sock_connect(proxy, (target_of(place.address), place.port))
-        self.connecting -= {asyncio.current_task()}
         # Somebody else may have taken the port between the look and the connection.
-        return not find_stranger(place, listeners(place.port, quick=True))
+        stranger = find_stranger(place, listeners(place.port, quick=True))
+        # From here on the proxy may be told to stop.
+        self.connecting -= {asyncio.current_task()}
+        return not stranger
 
     async def carry(self, client: socket.socket) -> None:
         family = socket.AF_INET6 if self.configuration.own[0].address.version == 6 else socket.AF_INET
