@@ -38,16 +38,25 @@ def interpreters() -> list[str]:
     named = os.environ.get("FAILCLOSED_SUPERVISOR_PYTHON", "")
     if named:
         return named.split(os.pathsep)
-    found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
-    for version in (f"3.{minor}" for minor in range(9, 15)):
-        path = shutil.which(f"python{version}")
+    found = {sys.version_info[1]: sys.executable}
+    for minor in range(9, 15):
+        path = shutil.which(f"python3.{minor}")
         # A pyenv shim exists for versions that are not selected, and then fails.
         if path and subprocess.run([path, "-I", "-c", ""], capture_output=True, check=False).returncode == 0:
-            found.setdefault(version, path)
-    return sorted(found.values())
+            found.setdefault(minor, path)
+    return [path for _minor, path in sorted(found.items())]
 
 
-@pytest.fixture(params=interpreters(), ids=lambda path: "-".join(Path(path).parts[-3:]))
+def interpreter_parameters() -> list[Any]:
+    """What the ones in between would show alone is seen with ./test --all."""
+    last = len(interpreters()) - 1
+    return [
+        pytest.param(path, marks=[] if number in (0, last) else pytest.mark.long, id="-".join(Path(path).parts[-3:]))
+        for number, path in enumerate(interpreters())
+    ]
+
+
+@pytest.fixture(params=interpreter_parameters())
 def python(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -734,8 +743,9 @@ def test_checks_leak_no_file_descriptor_and_no_zombie(service: Service) -> None:
     before = count()
     heard = len(service.heard())
     eventually(lambda: len(service.heard()) > heard + 100, "a hundred checks")
-    # In the middle of a check its connection is open, so look more than once; a leak would never go away.
-    eventually(lambda: count() <= before, "as few open files as before")
+    # One check has at most three open at a time, and on a slow machine one always runs when this looks. What a hundred
+    # checks leaked would be a hundred.
+    assert count() <= before + 3
     assert eventually(lambda: state(service.number("orphan-pid")) == "", "an orphan that somebody collected")
 
 
