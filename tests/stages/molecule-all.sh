@@ -3,7 +3,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Stage: what takes too long on Molecule's hosts for every change
+# Stage: (only with --all) the proxy changes hands between systemd and the gateway, on Molecule's hosts
 source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/molecule_state.sh"
 
