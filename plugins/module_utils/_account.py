@@ -313,10 +313,11 @@ def converge_secret(secret: Secret, outcome: Outcome, *, check_mode: bool) -> No
         with _files.open_directory(parent) as descriptor:
             _converge_secret_in(descriptor, name, secret, wanted, outcome, check_mode=check_mode)
     except FileNotFoundError:
+        if not secret.present:
+            return
         if not check_mode:
             raise AccountError(f"{parent}: does not exist; name it in directories") from None
-        if secret.present:
-            outcome.note("", f"{wanted}, new content")
+        outcome.note("", f"{wanted}, new content")
         return
     if (
         secret.replaced_mark is not None

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Stage: gateway and proxy on two hosts, and what else takes too long on disposable hosts for every change
+# Stage: (only with --all) gateway and proxy on two hosts; the proxy changes hands between systemd and the gateway
 source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/molecule_state.sh"
 

@@ -259,6 +259,12 @@ def test_secret_in_a_missing_directory_names_the_directory(tmp_path: Path) -> No
         converge(secrets=[secret(tmp_path / "none/token", generate=32)])
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_absent_in_a_missing_directory_is_nothing_to_do(tmp_path: Path, check_mode: bool) -> None:
+    assert not converge(secrets=[secret(tmp_path / "none/token", present=False)], check_mode=check_mode).changed
+    assert not (tmp_path / "none").exists()
+
+
 def test_another_generation_is_another_secret_once(tmp_path: Path) -> None:
     path = tmp_path / "key"
     first = secret(path, generate=32, prefix="sk-", generation=1)
