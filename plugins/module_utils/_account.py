@@ -327,7 +327,11 @@ def converge_secret(secret: Secret, outcome: Outcome, *, check_mode: bool) -> No
         outcome.replaced.append(secret.path)
 
 
-def _mark_replaced(path: str) -> None:
+def mark_replaced(path: str) -> None:
+    """Write the empty file that says that something was replaced which a program has read before.
+
+    Raises FileError or OSError.
+    """
     parent, name = posixpath.split(path)
     with _files.open_directory(parent) as descriptor:
         _files.write_private(descriptor, name, b"")
@@ -373,7 +377,7 @@ def _converge_secret_in(
     if check_mode:
         return
     if found is not None and secret.replaced_mark is not None:
-        _mark_replaced(secret.replaced_mark)
+        mark_replaced(secret.replaced_mark)
     _files.replace_file(directory, name, content, ownership, expected=found)
 
 

@@ -63,7 +63,7 @@ class Policy:
 
     ``proxy_port`` and ``proxy_uid``: the proxy itself; the same as the former two where nothing stands in front of it.
     ``proxy_address``: where the proxy listens behind what stands in front of it. ``connections``: how many each
-    client's address may hold at a time.
+    client's address may hold at a time. ``backend_port``: where it listens behind its own supervisor; 0 if it does not.
     """
 
     address: str
@@ -74,6 +74,7 @@ class Policy:
     proxy_uid: int
     proxy_address: str = "127.0.0.1"
     connections: int = 256
+    backend_port: int = 0
 
     @property
     def in_front(self) -> bool:
@@ -139,6 +140,13 @@ def _chains(policy: Policy) -> dict[str, list[str]]:
     if policy.in_front:
         ingress.append(f'iifname != "lo" tcp dport {policy.proxy_port} {reject.format("refused")}')
         egress.append(f"tcp sport {policy.proxy_port} meta skuid != {policy.proxy_uid} {reject.format('local_answer')}")
+    if policy.backend_port:
+        own = ", ".join(str(uid) for uid in sorted({0, policy.proxy_uid}))
+        ingress.append(f'iifname != "lo" tcp dport {policy.backend_port} {reject.format("refused")}')
+        egress += [
+            f'oifname "lo" tcp dport {policy.backend_port} meta skuid != {{ {own} }} {reject.format("local_client")}',
+            f"tcp sport {policy.backend_port} meta skuid != {policy.proxy_uid} {reject.format('local_answer')}",
+        ]
     return {"input": ingress, "output": egress}
 
 
@@ -267,19 +275,29 @@ class Prober:
         return Probe("unlisted-client", PASSED if refused else FAILED, detail)
 
     def _strangers(self) -> list[Probe]:
-        """Whether another user of this host is refused at the proxy's own port, and whoever needs it is not."""
+        """Whether another user of this host is refused at the proxy's own ports, and whoever needs them is not."""
         policy = self._policy
-        attempts = [_egress_probe.Attempt("tcp", policy.local_address, policy.proxy_port)]
-        probes = []
+        own = _egress_probe.Attempt("tcp", policy.local_address, policy.proxy_port)
+        backend = _egress_probe.Attempt("tcp", "127.0.0.1", policy.backend_port)
         stranger = next(uid for uid in range(65534, 60000, -1) if uid not in policy.local_uids)
-        for identifier, uid, wanted in (
-            ("local-stranger", stranger, ("ECONNREFUSED", 1)),
+        tries = [
+            ("local-stranger", stranger, own, ("ECONNREFUSED", 1)),
             # Without anything in front it is the proxy's own supervisor, which asks whether the proxy lives.
-            ("local-front" if policy.in_front else "local-proxy", policy.owner_uid, ("open", 0)),
-        ):
+            ("local-front" if policy.in_front else "local-proxy", policy.owner_uid, own, ("open", 0)),
+        ]
+        if policy.backend_port:
+            tries += [
+                ("backend-port-stranger", stranger, backend, ("ECONNREFUSED", 1)),
+                ("backend-port-proxy", policy.proxy_uid, backend, ("open", 0)),
+            ]
+        probes = []
+        for identifier, uid, attempt, wanted in tries:
             before = self._counters().get("local_client", 0)
             outcomes = _other_user.call_as(
-                uid, uid, lambda: _egress_probe.try_all(attempts), timeout_seconds=_egress_probe.ANSWER_SECONDS
+                uid,
+                uid,
+                lambda attempts=(attempt,): _egress_probe.try_all(attempts),
+                timeout_seconds=_egress_probe.ANSWER_SECONDS,
             )
             counted = self._counters().get("local_client", 0) - before
             result = PASSED if (outcomes[0], min(counted, 1)) == wanted else FAILED

@@ -74,6 +74,12 @@ options:
     description: The address on which the proxy itself listens. Not used where nothing stands in front of it.
     type: str
     default: 127.0.0.1
+  proxy_backend_port:
+    description:
+      - The port on loopback where the proxy listens behind its own supervisor; V(0) if it does not. Of the users of
+        this host only root and O(proxy_user) may connect to it.
+    type: int
+    default: 0
   tls:
     description:
       - Whether clients connect by TLS. Without it the result is never proven, because prompts and the key cross the
@@ -203,6 +209,12 @@ def _policy(module: AnsibleModule) -> _ingress.Policy | None:
             module.fail_json(msg=f"{option} is '{params[option]}': give an IP address of this host.", proven=None)
     if not params["user"]:
         module.fail_json(msg="user is empty: name the user that listens for the clients.", proven=None)
+    backend = params["proxy_backend_port"]
+    if not 0 <= backend <= 65535 or backend in {params["port"], params["proxy_port"]}:
+        module.fail_json(
+            msg=f"proxy_backend_port is {backend}: it is 0, or a port up to 65535 other than port and proxy_port.",
+            proven=None,
+        )
     if params["connections"] < 1:
         module.fail_json(msg=f"connections is {params['connections']}: give a whole number from 1 on.", proven=None)
     clients = _ingress.parse_clients(params["clients"], "clients")
@@ -220,6 +232,7 @@ def _policy(module: AnsibleModule) -> _ingress.Policy | None:
         proxy,
         params["proxy_address"],
         params["connections"],
+        backend,
     )
 
 
@@ -395,6 +408,7 @@ def main() -> None:
             "proxy_user": {"type": "str", "default": ""},
             "proxy_port": {"type": "int"},
             "proxy_address": {"type": "str", "default": "127.0.0.1"},
+            "proxy_backend_port": {"type": "int", "default": 0},
             "tls": {"type": "bool", "default": True},
             "prove": {"type": "bool", "default": True},
             "always": {"type": "bool", "default": False},

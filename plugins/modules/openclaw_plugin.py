@@ -105,6 +105,13 @@ options:
     description:
       - OpenClaw's configuration file. Defaults to C(openclaw.json) in O(state_dir).
     type: path
+  replaced_mark:
+    description:
+      - Path of an empty file that is written before other files take the place of those that were there. As long as it
+        is there, RV(replaced) is true. Whoever has restarted the gateway removes the file; what a failed run did not
+        come to is then made up for by the next.
+      - Its directory must be one that only root can write.
+    type: path
   openclaw_command:
     description:
       - Program and first arguments that start OpenClaw, for example C([/usr/bin/node, /opt/x/openclaw.mjs]).
@@ -257,8 +264,15 @@ record:
     version: 0.0.9
     path: /var/lib/openclaw/.openclaw/extensions/anthropic-max-proxy
     differences: ["it says that version 0.0.9 is installed, and the files are version 0.1.0"]
+replaced:
+  description:
+    - Whether other files took the place of those that were there, in this run or since O(replaced_mark) was written, so
+      that a running gateway has to be restarted to load them.
+  returned: success
+  type: bool
+  sample: true
 files_changed:
-  description: Whether the files of the plugin were changed, so that the gateway has to be restarted to load them.
+  description: Whether the files of the plugin were changed.
   returned: success
   type: bool
   sample: true
@@ -288,12 +302,15 @@ import binascii
 import os
 import posixpath
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
+    _account,
     _config_edit,
     _config_read,
     _files,
@@ -534,7 +551,8 @@ class Task:
             self._warn_of_policy()
         edit = None
         if not self.module.check_mode:
-            edit = self._change(directory, package if replaces else None, removes, desired)
+            with self._marked(replaces and before.present):
+                edit = self._change(directory, package if replaces else None, removes, desired)
         elif desired is not None:
             edit = self._edit_config(desired, directory)
         return self._result(before, after, edit, changed=changed)
@@ -570,6 +588,20 @@ class Task:
                 f"{self.params['config_path']}: security.installPolicy is asked by OpenClaw's own installer only,"
                 " and not by this task, which places the files itself"
             )
+
+    @contextmanager
+    def _marked(self, replaces: bool) -> Iterator[None]:
+        """Leave the mark of what was replaced, unless the files that were there are there again."""
+        mark = self.params["replaced_mark"]
+        if mark is None or not replaces or os.path.lexists(mark):
+            yield
+            return
+        _account.mark_replaced(mark)
+        try:
+            yield
+        except BaseException:
+            os.unlink(mark)
+            raise
 
     def _change(
         self,
@@ -671,6 +703,8 @@ class Task:
         changed: bool = False,
     ) -> dict[str, Any]:
         files_changed = before != after
+        mark = self.params["replaced_mark"]
+        marked = mark is not None and os.path.lexists(mark)
         diff: list[dict[str, Any]] = []
         if files_changed:
             diff.append(
@@ -701,6 +735,7 @@ class Task:
             "version": after.version or "",
             "previous_version": before.version or "",
             "digest": after.digest or "",
+            "replaced": after.present and (marked or (files_changed and before.present)),
             "files_changed": files_changed,
             "repaired": list(before.problems) if files_changed else [],
             "config_paths": [] if edit is None else list(edit.changed_paths),
@@ -748,6 +783,7 @@ def main() -> None:
             "user": {"type": "str"},
             "state_dir": {"type": "path"},
             "config_path": {"type": "path"},
+            "replaced_mark": {"type": "path"},
             "openclaw_command": {"type": "list", "elements": "str", "default": []},
             "remove_from_deny": {"type": "bool", "default": False},
             "accept_source": {"type": "bool", "default": False},
@@ -787,8 +823,9 @@ def require_options(params: dict[str, Any]) -> None:
         raise RefusedError(f"name: {params['name']!r} is no plugin id; letters, digits, '.', '_' and '-' are allowed")
     if params["source"] is not None:
         require_source(params)
-    if params["config_path"] is not None and not params["config_path"].startswith("/"):
-        raise RefusedError(f"config_path: {params['config_path']!r} is not absolute; give the whole path")
+    for option in ("config_path", "replaced_mark"):
+        if params[option] is not None and not params[option].startswith("/"):
+            raise RefusedError(f"{option}: {params[option]!r} is not absolute; give the whole path")
 
 
 def require_source(params: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,39 @@ def test_without_anything_in_front_the_proxys_supervisor_still_reaches_it_and_ot
         'oifname "lo" tcp dport 3456 meta skuid != { 0, 996 } counter name local_client reject with tcp reset',
     ]
     assert not any("accept" in rule for rule in rules_of(_ingress.render(IN_FRONT), "input") if "saddr" not in rule)
+
+
+@pytest.mark.parametrize("policy", [IN_FRONT, ALONE])
+def test_the_port_behind_the_proxys_supervisor_is_its_own_and_roots(policy: _ingress.Policy) -> None:
+    behind = replace(policy, backend_port=13456)
+    for chain, added in (
+        ("input", ['iifname != "lo" tcp dport 13456 counter name refused reject with tcp reset']),
+        (
+            "output",
+            [
+                'oifname "lo" tcp dport 13456 meta skuid != { 0, 996 } counter name local_client reject with tcp reset',
+                "tcp sport 13456 meta skuid != 996 counter name local_answer reject with tcp reset",
+            ],
+        ),
+    ):
+        assert rules_of(_ingress.render(behind), chain) == rules_of(_ingress.render(policy), chain) + added
+
+
+@pytest.mark.parametrize(
+    ("allowed", "wrong"),
+    [
+        ((995, 996), set()),
+        ((995, 996, 65534), {"local-stranger", "backend-port-stranger"}),
+        ((995,), {"backend-port-proxy"}),
+    ],
+)
+def test_the_port_behind_the_proxys_supervisor_is_tried(
+    monkeypatch: pytest.MonkeyPatch, allowed: tuple[int, ...], wrong: set[str]
+) -> None:
+    found, kernel = probed(monkeypatch, replace(IN_FRONT, backend_port=13456), *allowed)
+    assert {"backend-port-stranger", "backend-port-proxy"} <= set(found)
+    assert {name for name, result in found.items() if result == "failed"} == wrong
+    assert kernel.tried[-2:] == [(65534, "127.0.0.1", 13456), (996, "127.0.0.1", 13456)]
 
 
 class Kernel:

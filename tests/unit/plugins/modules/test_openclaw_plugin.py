@@ -276,6 +276,40 @@ def test_a_refused_configuration_leaves_the_old_version(home, run, config, monke
     assert [path.name for path in home.iterdir() if path.name.startswith(".")] == []
 
 
+def test_what_a_failed_run_did_not_restart_is_restarted_by_the_next(run, tmp_path):
+    mark = tmp_path / "plugin.replaced"
+
+    def given(version, **options):
+        return run(content=content(version), replaced_mark=str(mark), **options)
+
+    assert given("1.0.0")["replaced"] is False and not mark.exists()
+    assert given("2.0.0", check=True)["replaced"] is True and not mark.exists()
+    assert given("2.0.0")["replaced"] is True and mark.exists()
+    # Nobody removed the mark: that run failed before it came to the gateway.
+    again = given("2.0.0")
+    assert (again["changed"], again["files_changed"], again["replaced"]) == (False, False, True)
+    mark.unlink()
+    assert given("2.0.0")["replaced"] is False
+    assert run(content=content("1.0.0"))["replaced"] is True and not mark.exists()
+    assert "replaced_mark" in run(content=content("1.0.0"), replaced_mark="relative")["msg"]
+
+
+def test_the_mark_is_there_before_the_files_are_others_and_goes_when_they_are_not(run, tmp_path, monkeypatch):
+    mark = tmp_path / "plugin.replaced"
+    run(content=content("1.0.0"))
+
+    def refuse(*_arguments):
+        assert mark.exists()
+        raise _plugin_state.PluginError("refused for the test")
+
+    monkeypatch.setattr(_plugin_state, "place", refuse)
+    for earlier in (False, True):
+        if earlier:
+            mark.touch()
+        failed = run(content=content("2.0.0"), replaced_mark=str(mark))
+        assert failed["msg"] == "refused for the test" and mark.exists() is earlier
+
+
 def test_a_configuration_that_cannot_be_read_stops_before_the_files(home, run, config):
     path = config()
     path.write_text("{ broken")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The gateway learns of another key, also after a run that failed, and whatever the group of its user is called."""
+"""The gateway learns of another key or plugin, also after a failed run, and whatever its user's group is called."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from ansible_collections.failclosed.openclaw.tests.unit.roles import test_bad_in
 
 TASKS = test_bad_input.ROOT / "roles/openclaw_provider/tasks/main.yml"
 MARK = "{{ openclaw_provider_replaced_mark }}"
+PLUGIN_MARK = "{{ openclaw_provider_plugin_replaced_mark }}"
 
 
 def names_of(tasks: list[dict[str, Any]]) -> list[str]:
     return [name for task in tasks for name in [task["name"], *names_of(task.get("block", []))]]
 
 
-def test_the_mark_of_another_key_goes_after_the_gateway_was_told() -> None:
+def test_the_marks_of_what_was_replaced_go_after_the_gateway_was_told() -> None:
     tasks = yaml.safe_load(TASKS.read_text())
     (secret,) = next(
         task["failclosed.openclaw.service_account"]["secrets"]
@@ -32,7 +33,10 @@ def test_the_mark_of_another_key_goes_after_the_gateway_was_told() -> None:
         if "failclosed.openclaw.service_account" in task
     )
     assert secret["replaced_mark"] == MARK
-    (removal,) = [task for task in tasks if task.get("ansible.builtin.file", {}).get("path") == MARK]
+    (plugin,) = [task for task in tasks if "failclosed.openclaw.openclaw_plugin" in task]
+    assert "openclaw_provider_plugin_replaced_mark" in plugin["failclosed.openclaw.openclaw_plugin"]["replaced_mark"]
+    (removal,) = [task for task in tasks if task.get("ansible.builtin.file", {}).get("path") == "{{ item.path }}"]
+    assert [item["path"] for item in removal["loop"]] == [MARK, PLUGIN_MARK]
     assert removal["ansible.builtin.file"]["state"] == "absent"
     names = names_of(tasks)
     told = [names.index("Wait until the gateway is ready again"), names.index("Have the gateway read another key")]
