@@ -35,6 +35,7 @@ class DesiredState(NamedTuple):
     ``patch``: RFC 7396 merge patch. ``replace_paths``: paths inside ``patch`` whose object there is the
     whole object. ``absent_paths``: what must not exist. ``assert_paths``: what the file must say
     already (None: nothing there). ``members_present``, ``members_absent``: path of a list -> strings.
+    ``optional_paths``: lists in ``members_present`` that are not created.
     ``secrets``: path -> text, for literals at sensitive paths. ``public_paths``: where a literal in
     ``patch`` only looks like a secret. ``reverse``: take away what ``patch``, ``secrets`` and
     ``members_present`` would add, as far as it still has the value given there.
@@ -46,6 +47,7 @@ class DesiredState(NamedTuple):
     assert_paths: Mapping[str, Any] = _EMPTY
     members_present: Mapping[str, Sequence[str]] = _EMPTY
     members_absent: Mapping[str, Sequence[str]] = _EMPTY
+    optional_paths: Sequence[str] = ()
     secrets: Mapping[str, str] = _EMPTY
     public_paths: Sequence[str] = ()
     reverse: bool = False
@@ -175,6 +177,7 @@ class Declared(NamedTuple):
     assert_paths: tuple[tuple[Path, Any], ...]
     members_present: tuple[tuple[Path, tuple[str, ...]], ...]
     members_absent: tuple[tuple[Path, tuple[str, ...]], ...]
+    optional_paths: tuple[Path, ...]
     secrets: tuple[tuple[Path, str], ...]
     public_paths: tuple[Path, ...]
 
@@ -217,6 +220,7 @@ def declare(desired: DesiredState) -> Declared:
         ),
         members_present=_members("members_present", desired.members_present),
         members_absent=_members("members_absent", desired.members_absent),
+        optional_paths=_paths("optional_paths", desired.optional_paths),
         secrets=tuple((parse_path(text, option="secrets"), value) for text, value in desired.secrets.items()),
         public_paths=_paths("public_paths", desired.public_paths),
     )
@@ -274,6 +278,11 @@ def _check_contradictions(declared: Declared) -> None:
                     f"absent_paths: {format_path(absent)} shall go, and {option} sets {format_path(path)};"
                     " leave one of them out"
                 )
+    for path in declared.optional_paths:
+        if path not in [listed for listed, _members in declared.members_present]:
+            raise DesiredStateError(
+                f"optional_paths: members_present has no {format_path(path)}; name it there too, or leave it out here"
+            )
     if ("meta",) in declared.absent_paths:
         raise DesiredStateError(
             "absent_paths: meta must stay, because OpenClaw puts an older file in the place of one without it"
@@ -389,6 +398,8 @@ def _forward(declared: Declared, before: Any, notes: list[tuple[Path, str, str]]
     for path, secret in declared.secrets:
         after = set_value(after, path, secret)
     for path, present in declared.members_present:
+        if path in declared.optional_paths and is_absent(lookup(after, path)):
+            continue
         current = _list_at(after, path, "members_present")
         if is_absent(lookup(before, path)) and path == ("plugins", "allow"):
             notes.append(

@@ -98,9 +98,15 @@ options:
       - Path of a list to strings that it must contain. Other members stay.
       - A literal where a secret belongs is refused here too, and in O(members_absent) and O(assert_paths).
       - A missing list is created. Beware of C(plugins.allow), since OpenClaw loads no plugin that an existing list
-        does not name; creating it gives a warning.
+        does not name; creating it gives a warning. O(optional_paths) leaves it missing.
     type: dict
     default: {}
+  optional_paths:
+    description:
+      - Paths in O(members_present) whose list is completed where there is one, and not created where there is none.
+    type: list
+    elements: str
+    default: []
   members_absent:
     description:
       - Path of a list to strings that it must not contain. Other members stay.
@@ -479,6 +485,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "assert_paths": {"type": "dict", "default": {}},
         "members_present": {"type": "dict", "default": {}},
         "members_absent": {"type": "dict", "default": {}},
+        "optional_paths": {"type": "list", "elements": "str", "default": []},
         "secrets": {"type": "dict", "default": {}, "no_log": True},
         "public_paths": {"type": "list", "elements": "str", "default": []},
         "owner": {"type": "str"},
@@ -526,6 +533,7 @@ def desired_state(params: dict[str, Any]) -> dict[str, Any]:
         "assert_paths": params["assert_paths"],
         "members_present": params["members_present"],
         "members_absent": params["members_absent"],
+        "optional_paths": params["optional_paths"],
         "secrets": params["secrets"],
         "public_paths": params["public_paths"],
         "reverse": params["state"] == "absent",

@@ -219,6 +219,14 @@ class TestSemantics:
         host.edit(members_absent={"plugins.allow": ["a", "not there"]})
         assert host.value()["plugins"] == {"allow": ["memory-core", "b"]}
 
+    def test_an_optional_list_is_completed_and_not_created(self, host: Host) -> None:
+        options: dict[str, Any] = {"members_present": {"plugins.allow": ["a"]}, "optional_paths": ["plugins.allow"]}
+        assert host.edit(**options).changed_paths == ["plugins.allow"]
+        assert host.value()["plugins"] == {"allow": ["memory-core", "a"]}
+        host.write("{ meta: {} }")
+        result = host.edit(**options)
+        assert not result.changed and not result.findings
+
     def test_creating_the_list_of_allowed_plugins_is_said(self, host: Host) -> None:
         host.write("{ meta: {} }")
         result = host.edit(members_present={"plugins.allow": ["a"]})
@@ -313,6 +321,10 @@ class TestRefusedOptions:
             (
                 {"members_present": {"a": ["x", "y"]}, "members_absent": {"a": ["x"]}},
                 "members_absent: a names x, which members_present names too",
+            ),
+            (
+                {"members_present": {"a": ["x"]}, "optional_paths": ["b"]},
+                "optional_paths: members_present has no b; name it there too",
             ),
             ({"members_present": {"gateway": ["x"]}}, "members_present: gateway is an object in the file"),
             ({"secrets": {"gateway.bind.deeper": CANARY}}, "gateway.bind is a string, and has no members"),

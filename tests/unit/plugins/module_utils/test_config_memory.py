@@ -97,6 +97,7 @@ def test_the_options_of_a_module_and_of_the_engine_have_the_same_key(host: Host)
         ("replace_paths", ["gateway"]),
         ("members_present", {"plugins.allow": ["y"]}),
         ("members_absent", {"plugins.allow": ["x"]}),
+        ("optional_paths", ["plugins.allow"]),
         ("public_paths", ["gateway"]),
         ("reverse", True),
     ],
@@ -114,6 +115,7 @@ def test_every_field_of_the_declaration_is_in_the_test_above() -> None:
         "replace_paths",
         "members_present",
         "members_absent",
+        "optional_paths",
         "public_paths",
         "reverse",
     }
