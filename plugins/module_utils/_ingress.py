@@ -19,6 +19,7 @@ import socket
 import time
 import typing as t
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
@@ -293,12 +294,8 @@ class Prober:
         probes = []
         for identifier, uid, attempt, wanted in tries:
             before = self._counters().get("local_client", 0)
-            outcomes = _other_user.call_as(
-                uid,
-                uid,
-                lambda attempts=(attempt,): _egress_probe.try_all(attempts),
-                timeout_seconds=_egress_probe.ANSWER_SECONDS,
-            )
+            attempted = partial(_egress_probe.try_all, [attempt])
+            outcomes = _other_user.call_as(uid, uid, attempted, timeout_seconds=_egress_probe.ANSWER_SECONDS)
             counted = self._counters().get("local_client", 0) - before
             result = PASSED if (outcomes[0], min(counted, 1)) == wanted else FAILED
             probes.append(Probe(identifier, result, f"uid {uid}: {outcomes[0]}, {counted} counted"))
