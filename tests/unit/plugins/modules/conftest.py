@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils import _internal
+from ansible.module_utils.common import warnings
 
 
 @pytest.fixture(autouse=True)
-def not_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let warnings reach the module's result, also after another test has imported code of the controller."""
+def process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let its own warnings reach the module's result, also after a test that imported code of the controller."""
     monkeypatch.setattr(_internal, "is_controller", False)
+    monkeypatch.setattr(warnings, "_global_warnings", {})
