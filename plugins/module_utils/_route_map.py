@@ -88,7 +88,7 @@ ROUTES: tuple[Route, ...] = (
             "agents.list[].subagents.model",
         ),
         "The model of agents that an agent starts",
-        (REFUSED, REWRITTEN, *_KERNEL),
+        (REWRITTEN, *_KERNEL),
         PIN,
     ),
     Route(

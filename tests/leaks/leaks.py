@@ -266,7 +266,7 @@ LEAKS: tuple[Leak, ...] = (
         "The model of agents that an agent starts",
         Tool("sessions_spawn", SPAWN),
         ("subagent-model",),
-        (REFUSED, REWRITTEN, *KERNEL),
+        (REWRITTEN, *KERNEL),
         config=_defaults(subagents={"model": "anthropic/claude-sonnet-4-6"}),
         model="claude-sonnet-4-6",
         settle=6,
