@@ -133,8 +133,13 @@ def of_packages(names: list[str]) -> set[str]:
     """The files, and the names of units and users, that packages bring along."""
     owned = set()
     for name in names:
+        # What a package makes by itself when it is installed.
+        owned.add(f"/var/lib/{name}")
         for line in output_of("dpkg-query", "--listfiles", name):
             owned |= {line, f"/usr{line}", posix_name(line)}
+            # systemd makes a unit of every such script.
+            if line.startswith("/etc/init.d/"):
+                owned.add(f"{posix_name(line)}.service")
     return owned
 
 

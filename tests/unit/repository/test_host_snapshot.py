@@ -54,3 +54,12 @@ def test_what_is_left_in_memory_is_seen(snapshot: ModuleType, tmp_path: Path) ->
         "run/failclosed-openclaw-uids/997",
         "shm/anything",
     }
+
+
+def test_a_packages_own_directory_and_the_unit_of_its_script_are_its_own(
+    snapshot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "output_of", lambda *_command: ["/etc/init.d/stunnel4", "/usr/bin/stunnel4"])
+    owned = snapshot.of_packages(["stunnel4"])
+    assert {"/var/lib/stunnel4", "stunnel4.service", "/usr/bin/stunnel4"} <= owned
+    assert "openclaw-ingress.service" not in owned
