@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 PROGRAM = Path(__file__).parents[2] / "proof/fault_proxy.py"
 SETTINGS = {"service": "x", "port": 1, "credential": "/x", "home": "/x", "controls": "/x"}
@@ -46,6 +47,20 @@ def test_restarts_have_a_lower_and_an_upper_bound(
     monkeypatch.setattr(service, "observe", lambda: found)
     problem = service.differs({"state": "active", "answers": True, "restarts": expected})
     assert (problem == "") is right
+
+
+TABLE = yaml.safe_load((PROGRAM.parent / "proxy_faults.yml").read_text(encoding="utf-8"))["faults"]
+
+
+@pytest.mark.parametrize("fault", TABLE, ids=lambda fault: fault["do"])
+def test_every_expectation_of_the_table_can_be_judged(
+    faults: Any, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    service = faults.Service(SETTINGS)
+    expected = fault["expected"]
+    found = {**expected, "restarts": -1, "status": ""}
+    monkeypatch.setattr(service, "observe", lambda: found)
+    assert service.differs(expected).startswith("restarts are -1")
 
 
 def test_a_host_that_was_not_restarted_is_noticed(faults: Any) -> None:
