@@ -24,7 +24,7 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "roles/openclaw_proxy/templates
     ],
 )
 def test_without_a_key_it_has_to_be_told_to_start(uses_key: bool, expected: dict[str, Any]) -> None:
-    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)
     environment.filters["to_json"] = json.dumps
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         openclaw_proxy_model_map={"claude-opus-4.6": "claude-opus-4-6"},
