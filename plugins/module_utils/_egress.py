@@ -542,8 +542,8 @@ def _record(document: t.Any) -> Record | None:
         return None
 
 
-def read_record(path: str = RECORD) -> Record | None:
-    """The record; None when there is none that only root could have written."""
+def read_document(path: str) -> t.Any:
+    """The JSON of a record; None when there is none that only root could have written."""
     parent, name = posixpath.split(path)
     try:
         with _files.open_directory(parent) as descriptor:
@@ -553,15 +553,25 @@ def read_record(path: str = RECORD) -> Record | None:
     if found is None or found.uid != 0 or found.mode & 0o022:
         return None
     try:
-        return _record(json.loads(found.content))
+        return json.loads(found.content)
     except ValueError:
         return None
 
 
+def read_record(path: str = RECORD) -> Record | None:
+    """The record; None when there is none that only root could have written."""
+    return _record(read_document(path))
+
+
 def write_record(record: Record, path: str = RECORD) -> None:
     """Replace the record atomically; it holds no secret. Raises FileError or OSError."""
+    write_document(record.as_json(), path)
+
+
+def write_document(document: t.Mapping[str, t.Any], path: str) -> None:
+    """Replace the JSON of a record atomically. Raises FileError or OSError."""
     parent, name = posixpath.split(path)
-    content = (json.dumps(record.as_json(), indent=2, sort_keys=True) + "\n").encode()
+    content = (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
     with _files.private_directory(parent) as descriptor:
         found = _files.read_file(descriptor, name, limit=_RECORD_LIMIT)
         _files.replace_file(

@@ -12,9 +12,6 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import json
-import os
-import posixpath
 import socket
 import time
 import typing as t
@@ -26,7 +23,6 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _egress,
     _egress_probe,
     _egress_service,
-    _files,
     _listening,
     _other_user,
     _service_unit,
@@ -41,7 +37,6 @@ RECORD_FORMAT = 1
 NFTABLES_DROP_IN = "/etc/systemd/system/nftables.service.d/failclosed-openclaw-ingress.conf"
 COUNTERS = ("refused", "too_many", "local_client", "local_answer")
 TRANSPORT = "transport"
-_RECORD_LIMIT = 1_000_000
 _MARK = "# Managed by Ansible, role failclosed.openclaw.openclaw_ingress\n"
 _ATTEMPT_SECONDS = 2.0
 _START_SECONDS = 5.0
@@ -353,27 +348,10 @@ def probe_values(probe: Probe) -> dict[str, str]:
 
 def read_record(path: str = RECORD) -> dict[str, t.Any] | None:
     """The record as it was written; None when there is none that only root could have written."""
-    parent, name = posixpath.split(path)
-    try:
-        with _files.open_directory(parent) as descriptor:
-            found = _files.read_file(descriptor, name, limit=_RECORD_LIMIT)
-    except (OSError, _files.FileError):
-        return None
-    if found is None or found.uid != 0 or found.mode & 0o022:
-        return None
-    try:
-        document = json.loads(found.content)
-    except ValueError:
-        return None
+    document = _egress.read_document(path)
     return document if isinstance(document, dict) and document.get("format") == RECORD_FORMAT else None
 
 
 def write_record(record: Record, path: str = RECORD) -> None:
     """Replace the record atomically; it holds no secret. Raises FileError or OSError."""
-    parent, name = posixpath.split(path)
-    content = (json.dumps(record.as_json(), indent=2, sort_keys=True) + "\n").encode()
-    with _files.private_directory(parent) as descriptor:
-        found = _files.read_file(descriptor, name, limit=_RECORD_LIMIT)
-        _files.replace_file(
-            descriptor, name, content, _files.Ownership(os.geteuid(), os.getegid(), 0o644), expected=found
-        )
+    _egress.write_document(record.as_json(), path)

@@ -21,6 +21,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 SKIPPED = ("/proc", "/sys", "/dev", "/run")
 _OURS = re.compile("openclaw|failclosed|anthropic|litellm")
@@ -114,7 +115,7 @@ def processes() -> list[str]:
     return sorted(found)
 
 
-def taken() -> dict[str, object]:
+def taken() -> dict[str, Any]:
     """All of it."""
     units = [line.split()[0] for line in output_of("systemctl", "list-unit-files", "--no-legend", "--plain")]
     loaded = output_of("systemctl", "list-units", "--all", "--no-legend", "--plain", "--type=service,timer,socket")
@@ -152,19 +153,19 @@ def leads_to(description: str) -> str:
     return description.partition(" -> ")[2]
 
 
-def compare(before: dict[str, object], now: dict[str, object]) -> list[str]:
+def compare(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs, in words."""
-    new_packages = sorted(set(now["packages"]) - set(before["packages"]))  # type: ignore[call-overload]
+    new_packages = sorted(set(now["packages"]) - set(before["packages"]))
     owned = of_packages(new_packages)
-    old_files: dict[str, str] = before["files"]  # type: ignore[assignment]
-    new_files: dict[str, str] = now["files"]  # type: ignore[assignment]
+    old_files: dict[str, str] = before["files"]
+    new_files: dict[str, str] = now["files"]
     differences = []
     for path in sorted({*old_files, *new_files}):
         wanted_by_package = ".wants/" in path and leads_to(new_files.get(path, "")) in owned
         if old_files.get(path) != new_files.get(path) and path not in owned and not wanted_by_package:
             differences.append(f"file {path}: {old_files.get(path, 'absent')} | {new_files.get(path, 'absent')}")
     for kind in ("units", "loaded", "users", "processes", "nftables"):
-        old, new = set(before[kind]), set(now[kind])  # type: ignore[call-overload]
+        old, new = set(before[kind]), set(now[kind])
         for each in sorted(old ^ new):
             # A package's own units and its system user stay with it.
             if each.split(" ")[0] in owned or each.split(" ")[0].split("@")[0] + "@.service" in owned:

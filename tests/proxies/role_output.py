@@ -12,18 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.failclosed.openclaw.tests.unit.roles import test_bad_input
+
 ROOT = Path(__file__).resolve().parents[2]
-HOST: dict[str, Any] = {
-    "os_id": "debian",
-    "os_version": "12",
-    "os_name": "Debian GNU/Linux 12 (bookworm)",
-    "architecture": "x86_64",
-    "python_version": "3.11.2",
-    "systemd_running": True,
-    "systemd_version": 252,
-    "net_admin": True,
-    "packages_installed": [],
-}
 TASKS = [
     {
         "name": "Check the proxy's variables",
@@ -61,7 +52,7 @@ def render(directory: Path, variables: dict[str, Any]) -> tuple[list[dict[str, A
     host = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
-        "openclaw_host_info": HOST,
+        "openclaw_host_info": test_bad_input.HOST,
         "test_output": str(directory),
         **variables,
     }
