@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -263,3 +264,21 @@ def test_no_key_stays_where_nothing_speaks_tls_any_more() -> None:
     ]
     # The certificate and the key are below it.
     assert removal["failclosed.openclaw.service_account"]["home"] == "{{ openclaw_ingress_config_dir }}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's records are believed")
+@pytest.mark.parametrize("spoil", ["", "owner", "writable", "format", "missing"])
+def test_only_a_record_that_root_alone_could_have_written_is_believed(tmp_path: Path, spoil: str) -> None:
+    path = tmp_path / "state" / "ingress.json"
+    probe = Probe("owner", PASSED, "uid 996 alone listens")
+    record = _ingress.Record("boot", "0.0.0.0", 3443, True, ("192.0.2.10/32",), "rules", "digest", (probe,), True)
+    _ingress.write_record(record, str(path))
+    if spoil == "owner":
+        os.chown(path, 65534, 65534)
+    elif spoil == "writable":
+        path.chmod(0o666)
+    elif spoil == "format":
+        path.write_text("{}")
+    elif spoil == "missing":
+        path.unlink()
+    assert _ingress.read_record(str(path)) == (None if spoil else record.as_json())
