@@ -37,9 +37,10 @@ def call_as(uid: int, gid: int, function: Callable[[], Answer], *, timeout_secon
     """What ``function`` returns in a child process of that user; it must fit into JSON.
 
     Only root can become somebody else; everybody else calls it with what they have. The child has no supplementary
-    groups, leaves no core, and may have a gigabyte of memory. Raises OtherUserError when it fails, takes longer than
-    ``timeout_seconds`` or answers more than MAXIMUM_ANSWER_BYTES.
+    groups, leaves no core, and may map MEMORY_BYTES more than the caller has. Raises OtherUserError when it fails, takes
+    longer than ``timeout_seconds`` or answers more than MAXIMUM_ANSWER_BYTES.
     """
+    address_space = _mapped_bytes() + MEMORY_BYTES
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -52,7 +53,7 @@ def call_as(uid: int, gid: int, function: Callable[[], Answer], *, timeout_secon
                 os.setresuid(uid, uid, uid)
             os.chdir("/")
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+            _lower_limit(resource.RLIMIT_AS, address_space)
             _write(writing, json.dumps({"answer": function()}).encode())
             status = 0
         finally:
@@ -88,6 +89,19 @@ def call_as(uid: int, gid: int, function: Callable[[], Answer], *, timeout_secon
         # What it says may come from whoever owns the files, and it ends on a terminal.
         raise OtherUserError("".join(each for each in str(document["error"]) if each.isprintable()))
     return cast("Answer", document["answer"])
+
+
+def _mapped_bytes() -> int:
+    """The size of this process's address space (``statm`` in proc(5))."""
+    with open("/proc/self/statm", encoding="ascii") as stream:
+        return int(stream.read().split()[0]) * resource.getpagesize()
+
+
+def _lower_limit(limit: int, value: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(limit, (value, value))
 
 
 def _write(descriptor: int, content: bytes) -> None:

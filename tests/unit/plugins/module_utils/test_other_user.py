@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 import time
@@ -64,3 +65,29 @@ def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_is_no_json_is_an_error() -> None:
     with pytest.raises(_other_user.OtherUserError, match="TypeError"):
         _other_user.call_as(*ME, object, timeout_seconds=20)
+
+
+@pytest.mark.parametrize("inherited", [0, 2 * _other_user.MEMORY_BYTES])
+def test_the_memory_is_bounded_on_top_of_what_the_caller_has(inherited: int) -> None:
+    def maps(size: int) -> bool:
+        with mmap.mmap(-1, size):
+            return True
+
+    held = mmap.mmap(-1, inherited) if inherited else None
+    try:
+        assert _other_user.call_as(*ME, lambda: maps(_other_user.MEMORY_BYTES // 2), timeout_seconds=20)
+        with pytest.raises(_other_user.OtherUserError, match="OSError"):
+            _other_user.call_as(*ME, lambda: maps(2 * _other_user.MEMORY_BYTES), timeout_seconds=20)
+    finally:
+        if held is not None:
+            held.close()
+
+
+def test_a_limit_that_is_already_lower_stays() -> None:
+    limit = _other_user._mapped_bytes() + _other_user.MEMORY_BYTES // 2
+
+    def work() -> list[int]:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        return _other_user.call_as(*ME, lambda: list(resource.getrlimit(resource.RLIMIT_AS)), timeout_seconds=20)
+
+    assert _other_user.call_as(*ME, work, timeout_seconds=30) == [limit, limit]
