@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar, cast
 
 MAXIMUM_ANSWER_BYTES = 16 * 1024 * 1024
@@ -37,8 +38,8 @@ def call_as(uid: int, gid: int, function: Callable[[], Answer], *, timeout_secon
     """What ``function`` returns in a child process of that user; it must fit into JSON.
 
     Only root can become somebody else; everybody else calls it with what they have. The child has no supplementary
-    groups, leaves no core, and may map MEMORY_BYTES more than the caller has. Raises OtherUserError when it fails, takes
-    longer than ``timeout_seconds`` or answers more than MAXIMUM_ANSWER_BYTES.
+    groups, leaves no core, and may map MEMORY_BYTES more than the caller has. Raises OtherUserError when it fails,
+    takes longer than ``timeout_seconds`` or answers more than MAXIMUM_ANSWER_BYTES.
     """
     address_space = _mapped_bytes() + MEMORY_BYTES
     reading, writing = os.pipe()
@@ -93,8 +94,7 @@ def call_as(uid: int, gid: int, function: Callable[[], Answer], *, timeout_secon
 
 def _mapped_bytes() -> int:
     """The size of this process's address space (``statm`` in proc(5))."""
-    with open("/proc/self/statm", encoding="ascii") as stream:
-        return int(stream.read().split()[0]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
 
 
 def _lower_limit(limit: int, value: int) -> None:
