@@ -36,7 +36,6 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _config_memory,
     _files,
     _json5,
-    _json5_edit,
     _merge_patch,
     _openclaw,
     _redact,
@@ -333,7 +332,7 @@ class _Editor:
                     " Nothing was changed."
                 )
         try:
-            text = _json5_edit.merge_patch(_json5.decode(state.content), patch)
+            text = _json5.merge_patch(_json5.decode(state.content), patch)
             value = _json5.loads(text)
         except ValueError as error:
             raise ConfigEditError(

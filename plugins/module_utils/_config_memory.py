@@ -33,7 +33,6 @@ _ENGINE = (
     "_config_validation",
     "_files",
     "_json5",
-    "_json5_edit",
     "_managed_schema",
     "_merge_patch",
     "_redact",

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _json5_edit
-from ansible_collections.failclosed.openclaw.plugins.module_utils._json5 import Json5Error
-from ansible_collections.failclosed.openclaw.plugins.module_utils._json5_edit import Insert, Remove, Set
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5
+from ansible_collections.failclosed.openclaw.plugins.module_utils._json5 import Insert, Json5Error, Remove, Set
 
 # --- reading ----------------------------------------------------------------------------------
 
@@ -25,6 +24,7 @@ def test_it_works_outside_ansible_with_the_standard_library_alone() -> None:
         "module = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(module)\n"
         "assert module.loads('{a: [1, 0x10,],}') == {'a': [1, 16]}\n"
+        "assert module.merge_patch('{a: 0x1, b: 2,}', {'b': 3}) == '{a: 0x1, b: 3,}'\n"
         "assert not [name for name in sys.modules if name.startswith('ansible')]\n"
     )
     run = subprocess.run(
@@ -133,7 +133,7 @@ def test_a_duplicate_key_names_both_lines(second: str) -> None:
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     deep = "[" * _json5.MAX_DEPTH + "]" * _json5.MAX_DEPTH
-    assert _json5_edit.edit(deep, []) == deep
+    assert _json5.edit(deep, []) == deep
     with pytest.raises(Json5Error, match="at most"):
         _json5.loads(" " * (_json5.MAX_LENGTH + 1))
     with pytest.raises(Json5Error, match="bytes"):
@@ -260,27 +260,27 @@ PATCHES: list[tuple[str, str, Any, str]] = [
 
 @pytest.mark.parametrize(("text", "patch", "result"), [case[1:] for case in PATCHES], ids=[case[0] for case in PATCHES])
 def test_merge_patch(text: str, patch: Any, result: str) -> None:
-    assert _json5_edit.merge_patch(text, patch) == result
-    assert _json5_edit.merge_patch(result, patch) == result
+    assert _json5.merge_patch(text, patch) == result
+    assert _json5.merge_patch(result, patch) == result
 
 
 def test_an_equal_patch_returns_the_very_text() -> None:
-    assert _json5_edit.merge_patch(COMMENTED, {}) is COMMENTED
-    assert _json5_edit.merge_patch(COMMENTED, {"a": 1.0, "c": 31, "b": {"x": [1, 2.0, 3]}, "z": None}) is COMMENTED
+    assert _json5.merge_patch(COMMENTED, {}) is COMMENTED
+    assert _json5.merge_patch(COMMENTED, {"a": 1.0, "c": 31, "b": {"x": [1, 2.0, 3]}, "z": None}) is COMMENTED
 
 
 def test_new_text_follows_the_layout_of_the_file() -> None:
     compact = "{\n  list: ['a', 'b'],\n  deep: { x: 1 },\n}\n"
-    assert _json5_edit.merge_patch(compact, {"more": ["c", "d"], "obj": {"y": 1}}) == (
+    assert _json5.merge_patch(compact, {"more": ["c", "d"], "obj": {"y": 1}}) == (
         "{\n  list: ['a', 'b'],\n  deep: { x: 1 },\n  more: ['c', 'd'],\n  obj: { y: 1 },\n}\n"
     )
     spread = '{\n  "list": [\n    "a"\n  ]\n}\n'
     expected = json.dumps({"list": ["a"], "more": ["c"], "obj": {"y": []}}, indent=2) + "\n"
-    assert _json5_edit.merge_patch(spread, {"more": ["c"], "obj": {"y": []}}) == expected
+    assert _json5.merge_patch(spread, {"more": ["c"], "obj": {"y": []}}) == expected
 
 
 def test_a_long_value_does_not_become_a_long_line() -> None:
-    result = _json5_edit.merge_patch("{\n  a: [1],\n}", {"b": ["x" * 40, "y" * 40, "z" * 40]})
+    result = _json5.merge_patch("{\n  a: [1],\n}", {"b": ["x" * 40, "y" * 40, "z" * 40]})
     assert max(map(len, result.splitlines())) < 60
 
 
@@ -300,7 +300,7 @@ def test_a_long_value_does_not_become_a_long_line() -> None:
 )
 def test_what_must_not_be_written_is_refused(patch: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words) as caught:
-        _json5_edit.merge_patch("{a: 1}", patch)
+        _json5.merge_patch("{a: 1}", patch)
     assert "secret" not in str(caught.value)
 
 
@@ -309,26 +309,26 @@ def test_a_patch_that_is_too_deep_or_too_large_is_refused(monkeypatch: pytest.Mo
     for _level in range(_json5.MAX_DEPTH + 1):
         deep = [deep]
     with pytest.raises(ValueError, match="200 levels"):
-        _json5_edit.merge_patch("{}", {"a": deep})
+        _json5.merge_patch("{}", {"a": deep})
     cyclic: dict[str, Any] = {}
     cyclic["a"] = cyclic
     with pytest.raises(ValueError, match="200 levels"):
-        _json5_edit.merge_patch("{}", cyclic)
+        _json5.merge_patch("{}", cyclic)
     inner = deep[0][0]
     with pytest.raises(Json5Error, match="200 levels"):
-        _json5_edit.edit("[[[]]]", [Insert((0, 0, 0), inner)])
-    monkeypatch.setattr(_json5_edit, "MAX_VALUES", 10)
+        _json5.edit("[[[]]]", [Insert((0, 0, 0), inner)])
+    monkeypatch.setattr(_json5, "MAX_VALUES", 10)
     with pytest.raises(ValueError, match="more than 10 values"):
-        _json5_edit.merge_patch("{}", {"a": list(range(20))})
+        _json5.merge_patch("{}", {"a": list(range(20))})
 
 
 def test_prototype_keys_that_are_there_stay_or_go() -> None:
     text = "{ __proto__: { a: 1 }, constructor: 2, b: 3 }"
-    assert _json5_edit.merge_patch(text, {"b": 4}) == text.replace("3", "4")
-    assert _json5_edit.merge_patch(text, {"__proto__": None, "constructor": None}) == "{ b: 3 }"
+    assert _json5.merge_patch(text, {"b": 4}) == text.replace("3", "4")
+    assert _json5.merge_patch(text, {"__proto__": None, "constructor": None}) == "{ b: 3 }"
     with pytest.raises(ValueError, match="constructor"):
-        _json5_edit.edit(text, [Set(("constructor",), 1)])
-    assert _json5_edit.edit(text, [Remove(("constructor",))]) == "{ __proto__: { a: 1 }, b: 3 }"
+        _json5.edit(text, [Set(("constructor",), 1)])
+    assert _json5.edit(text, [Remove(("constructor",))]) == "{ __proto__: { a: 1 }, b: 3 }"
 
 
 # --- edits ------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ EDITS: list[tuple[str, list[Any], str]] = [
 
 @pytest.mark.parametrize(("text", "edits", "result"), EDITS)
 def test_edit(text: str, edits: list[Any], result: str) -> None:
-    assert _json5_edit.edit(text, edits) == result
+    assert _json5.edit(text, edits) == result
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_edit(text: str, edits: list[Any], result: str) -> None:
 def test_an_edit_that_does_not_fit_is_refused(edits: list[Any], line: int, words: str) -> None:
     text = "{\n  a: {\n    b: [1, 2],\n    s: 'hidden',\n  },\n}"
     with pytest.raises(Json5Error) as caught:
-        _json5_edit.edit(text, edits)
+        _json5.edit(text, edits)
     assert words in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert caught.value.line == line
@@ -387,11 +387,11 @@ def test_an_edit_that_does_not_fit_is_refused(edits: list[Any], line: int, words
 
 def test_arguments_are_not_changed() -> None:
     value = {"b": {"c": [1]}}
-    _json5_edit.edit("{a: 1}", [Set(("a",), value), Set(("a", "b", "c", 0), 2), Remove(("a", "b", "c"))])
+    _json5.edit("{a: 1}", [Set(("a",), value), Set(("a", "b", "c", 0), 2), Remove(("a", "b", "c"))])
     assert value == {"b": {"c": [1]}}
 
 
 def test_a_wrong_result_is_never_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_json5_edit, "_write_scalar", lambda _value, _style: "7")
+    monkeypatch.setattr(_json5, "_write_scalar", lambda _value, _style: "7")
     with pytest.raises(AssertionError, match="nothing was changed"):
-        _json5_edit.merge_patch("{a: 1}", {"a": 2})
+        _json5.merge_patch("{a: 1}", {"a": 2})

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _json5_edit
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5
 from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils import (
     json5_suites,
     node_process,
@@ -252,23 +252,23 @@ def test_documentation_examples(javascript: node_process.NodeProcess) -> None:
             continue
         accepted += 1
         value = _json5.loads(text)
-        assert _json5_edit.edit(text, []) == text, place
-        assert _json5_edit.edit(text, [_json5_edit.Set((), value)]) == text, place
+        assert _json5.edit(text, []) == text, place
+        assert _json5.edit(text, [_json5.Set((), value)]) == text, place
         if not isinstance(value, dict):
             continue
-        assert _json5_edit.merge_patch(text, value) == text or None in flat(value), place
-        added = _json5_edit.merge_patch(text, {"added": {"list": ["x", {"y": 1}]}})
+        assert _json5.merge_patch(text, value) == text or None in flat(value), place
+        added = _json5.merge_patch(text, {"added": {"list": ["x", {"y": 1}]}})
         assert _json5.same(_json5.loads(added), {**value, "added": {"list": ["x", {"y": 1}]}}), place
         if "added" not in value and value:
-            assert _json5_edit.edit(added, [_json5_edit.Remove(("added",))]) == text, place
+            assert _json5.edit(added, [_json5.Remove(("added",))]) == text, place
         for key, child in value.items():
             rest = {name: item for name, item in value.items() if name != key}
-            removed = _json5_edit.merge_patch(text, {key: None})
+            removed = _json5.merge_patch(text, {key: None})
             assert _json5.same(_json5.loads(removed), rest), place
             assert compare(javascript, removed) is True, place
             if isinstance(child, dict):
                 for name in child:
-                    inner = _json5_edit.edit(text, [_json5_edit.Set((key, name), "changed")])
+                    inner = _json5.edit(text, [_json5.Set((key, name), "changed")])
                     node = _json5.parse(text).find((key, name))
                     assert node is not None
                     assert inner[: node.start] == text[: node.start], place
@@ -290,7 +290,7 @@ def test_what_we_write_is_what_javascript_reads(javascript: node_process.NodePro
         "keys": {"a b": 1, "": 2, "\u2029": 3, "0": 4},
     }
     for text in ("{}", "{x: 1}", "{ 'x': 'y' }", '{"x":1}', "{\r\n\tx: 1,\r\n}"):
-        written = _json5_edit.merge_patch(text, value)
+        written = _json5.merge_patch(text, value)
         assert compare(javascript, written) is True
         ok, theirs = javascript.ask(written)
         assert ok

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _json5_edit, _merge_patch
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _merge_patch
 
 EXAMPLES = int(os.environ.get("FAILCLOSED_PROPERTY_EXAMPLES", "120"))
 thorough = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -127,7 +127,7 @@ def test_a_text_has_the_value_it_was_written_from(case: tuple[str, Any]) -> None
 @given(texts(OBJECTS), VALUES)
 def test_editing_commutes_with_parsing(case: tuple[str, Any], patch: Any) -> None:
     text, value = case
-    result = _json5_edit.merge_patch(text, patch)
+    result = _json5.merge_patch(text, patch)
     assert _json5.same(_json5.loads(result), _merge_patch.apply(value, patch))
 
 
@@ -156,9 +156,9 @@ def overlapping(draw: Any, value: Any) -> Any:
 def test_editing_what_is_there_commutes_with_parsing(data: Any, case: tuple[str, Any]) -> None:
     text, value = case
     patch = data.draw(overlapping(value))
-    result = _json5_edit.merge_patch(text, patch)
+    result = _json5.merge_patch(text, patch)
     assert _json5.same(_json5.loads(result), _merge_patch.apply(value, patch))
-    assert _json5_edit.merge_patch(result, patch) == result
+    assert _json5.merge_patch(result, patch) == result
     try:
         result.encode("utf-8")
     except UnicodeEncodeError:
@@ -170,9 +170,9 @@ def test_editing_what_is_there_commutes_with_parsing(data: Any, case: tuple[str,
 @given(texts(OBJECTS))
 def test_the_empty_patch_is_the_identity(case: tuple[str, Any]) -> None:
     text, value = case
-    assert _json5_edit.merge_patch(text, {}) == text
-    assert _json5_edit.edit(text, []) == text
-    assert _json5_edit.edit(text, [_json5_edit.Set((), value)]) == text
+    assert _json5.merge_patch(text, {}) == text
+    assert _json5.edit(text, []) == text
+    assert _json5.edit(text, [_json5.Set((), value)]) == text
 
 
 def reordered(value: Any) -> Any:
@@ -189,7 +189,7 @@ def reordered(value: Any) -> Any:
 @given(texts(OBJECTS))
 def test_an_equal_value_in_other_words_changes_nothing(case: tuple[str, Any]) -> None:
     text, value = case
-    assert _json5_edit.edit(text, [_json5_edit.Set((), reordered(value))]) == text
+    assert _json5.edit(text, [_json5.Set((), reordered(value))]) == text
 
 
 @thorough
@@ -197,9 +197,9 @@ def test_an_equal_value_in_other_words_changes_nothing(case: tuple[str, Any]) ->
 def test_set_makes_equal(data: Any, case: tuple[str, Any]) -> None:
     text, value = case
     wanted = data.draw(st.one_of(VALUES, overlapping(value)))
-    result = _json5_edit.edit(text, [_json5_edit.Set((), wanted)])
+    result = _json5.edit(text, [_json5.Set((), wanted)])
     assert _json5.same(_json5.loads(result), wanted)
-    assert _json5_edit.edit(result, [_json5_edit.Set((), wanted)]) == result
+    assert _json5.edit(result, [_json5.Set((), wanted)]) == result
 
 
 def paths(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -228,21 +228,21 @@ def test_any_sequence_of_edits_does_what_it_says(data: Any, case: tuple[str, Any
         holder = at(value, path)
         action = data.draw(st.sampled_from(["set", "insert", "remove"]))
         if action == "remove" and path:
-            edits.append(_json5_edit.Remove(path))
+            edits.append(_json5.Remove(path))
             del at(value, path[:-1])[path[-1]]
         elif action == "insert" and isinstance(holder, list):
             index = data.draw(st.integers(0, len(holder)))
-            edits.append(_json5_edit.Insert((*path, index), copy.deepcopy(new)))
+            edits.append(_json5.Insert((*path, index), copy.deepcopy(new)))
             holder.insert(index, new)
         elif action == "insert" and isinstance(holder, dict):
             key = data.draw(KEYS)
             if key not in holder:
-                edits.append(_json5_edit.Insert((*path, key), copy.deepcopy(new)))
+                edits.append(_json5.Insert((*path, key), copy.deepcopy(new)))
                 holder[key] = new
         elif path:
-            edits.append(_json5_edit.Set(path, copy.deepcopy(new)))
+            edits.append(_json5.Set(path, copy.deepcopy(new)))
             at(value, path[:-1])[path[-1]] = new
-    assert _json5.same(_json5.loads(_json5_edit.edit(text, edits)), value)
+    assert _json5.same(_json5.loads(_json5.edit(text, edits)), value)
 
 
 @thorough
@@ -255,7 +255,7 @@ def test_any_sequence_of_edits_does_what_it_says(data: Any, case: tuple[str, Any
 def test_a_json_file_stays_a_json_file(value: Any, data: Any, indent: Any, separators: Any) -> None:
     text = json.dumps(value, indent=indent, separators=separators)
     patch = data.draw(overlapping(value))
-    result = _json5_edit.merge_patch(text, patch)
+    result = _json5.merge_patch(text, patch)
     assert json.loads(result) == _merge_patch.apply(value, patch)
 
 
@@ -267,7 +267,7 @@ def test_a_file_of_a_json_writer_looks_as_if_that_writer_had_made_the_change(
     """JSON.stringify(value, null, indent) is what OpenClaw itself writes."""
     assume(any(isinstance(child, (dict, list)) and child for child in value.values()))
     patch = data.draw(overlapping(value))
-    result = _json5_edit.merge_patch(json.dumps(value, indent=indent, ensure_ascii=False), patch)
+    result = _json5.merge_patch(json.dumps(value, indent=indent, ensure_ascii=False), patch)
     after = json.loads(result)
 
     def layout(content: str) -> list[str]:
@@ -368,7 +368,7 @@ def test_bytes_outside_the_touched_members_stay(data: Any, case: Any) -> None:
     text, value, owners = case
     patch = data.draw(overlapping(value))
     assume(isinstance(patch, dict))
-    result = _json5_edit.merge_patch(text, patch)
+    result = _json5.merge_patch(text, patch)
     after = _merge_patch.apply(value, patch)
     touched = _merge_patch.changed_paths(value, after)
 
@@ -408,7 +408,7 @@ def test_replacing_a_scalar_replaces_exactly_its_characters(data: Any, case: Any
     assume(not any(isinstance(segment, int) for segment in path))
     node = _json5.parse(text).find(path)
     assert node is not None
-    result = _json5_edit.edit(text, [_json5_edit.Set(path, 12345)])
+    result = _json5.edit(text, [_json5.Set(path, 12345)])
     assert result == text[: node.start] + "12345" + text[node.end :]
 
 
@@ -418,9 +418,9 @@ def test_adding_and_removing_a_member_is_the_identity(data: Any, case: Any) -> N
     text, value, _owners = case
     holders = [path for path in paths(value) if isinstance(at(value, path), dict) and at(value, path)]
     path = data.draw(st.sampled_from(holders))
-    added = _json5_edit.edit(text, [_json5_edit.Insert((*path, "zzz"), data.draw(VALUES))])
+    added = _json5.edit(text, [_json5.Insert((*path, "zzz"), data.draw(VALUES))])
     assert added != text
-    assert _json5_edit.edit(added, [_json5_edit.Remove((*path, "zzz"))]) == text
+    assert _json5.edit(added, [_json5.Remove((*path, "zzz"))]) == text
 
 
 # --- hostile text -----------------------------------------------------------------------------
@@ -464,7 +464,7 @@ def test_an_error_never_shows_a_value(data: Any) -> None:
     drop = data.draw(st.integers(0, 3))
     broken = text[:at] + data.draw(st.sampled_from(["", "'", '"', "\\", "{", "[", "\n", ":", "#"])) + text[at + drop :]
     try:
-        _json5_edit.merge_patch(broken, {})
+        _json5.merge_patch(broken, {})
     except _json5.Json5Error as error:
         seen = str(error) + repr(error) + repr(error.__cause__) + repr(error.args)
         for size in range(4, len(canary)):

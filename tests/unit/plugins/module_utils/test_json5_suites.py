@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _json5_edit
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5
 from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils import json5_suites
 
 pytestmark = pytest.mark.registry
@@ -169,12 +169,12 @@ def test_valid_files_survive_the_empty_patch_and_a_round_trip() -> None:
         except _json5.Json5Error:
             continue
         count += 1
-        assert _json5_edit.edit(text, []) == text, name
+        assert _json5.edit(text, []) == text, name
         if isinstance(value, dict):
-            assert _json5_edit.merge_patch(text, {}) == text, name
-            added = _json5_edit.edit(text, [_json5_edit.Insert(("added key",), [{"a": 1}])])
+            assert _json5.merge_patch(text, {}) == text, name
+            added = _json5.edit(text, [_json5.Insert(("added key",), [{"a": 1}])])
             assert _json5.same(_json5.loads(added), {**value, "added key": [{"a": 1}]}), name
             for key in value:
-                rest = _json5.loads(_json5_edit.edit(text, [_json5_edit.Remove((key,))]))
+                rest = _json5.loads(_json5.edit(text, [_json5.Remove((key,))]))
                 assert _json5.same(rest, {k: v for k, v in value.items() if k != key}), name
     assert count > 200

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _json5_edit, _merge_patch
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _merge_patch
 
 # RFC 7396, appendix A: original, patch, result.
 APPENDIX_A: list[tuple[Any, Any, Any]] = [
@@ -67,7 +67,7 @@ def test_rfc_7396_on_values(target: Any, patch: Any, result: Any) -> None:
 @pytest.mark.parametrize(("target", "patch", "result"), CASES)
 def test_rfc_7396_on_text(target: Any, patch: Any, result: Any, indent: int | None) -> None:
     text = json.dumps(target, indent=indent)
-    assert json.loads(_json5_edit.merge_patch(text, patch)) == result
+    assert json.loads(_json5.merge_patch(text, patch)) == result
 
 
 @pytest.mark.parametrize(("target", "patch", "result"), CASES)
