@@ -114,7 +114,7 @@ def run(world: World, proxy: ProxyProcess, seconds: float) -> dict[str, Any]:
         proxy.control.reset()
         if fault != "none":
             proxy.control.fault(fault, match={"path": "/v1/messages"})
-        world.set_off(leak, "seed", expected=False, patience=PATIENCE, reset=False)
+        world.set_off(leak, "plain", expected=False, patience=PATIENCE, reset=False)
     return {
         "seconds": seconds,
         "combinations": combinations,
@@ -139,13 +139,13 @@ def main() -> int:
     ):
         world.turn("main")
         world.plant_state(BY_ID["session-override"])
-        world.plant_configuration("seed", BY_ID["agent-fallback"])
+        world.plant_configuration("plain", BY_ID["agent-fallback"])
         with kernel_rules.loaded("default", kernel_rules.DEFAULT_EGRESS, real_openclaw.UID):
             world.configure(world.rolled_out())
             guarded = run(world, proxy, options.seconds)
             print(json.dumps({"guard": True, **guarded}), flush=True)
             world.openclaw.stop_gateway()
-        world.start(world.config("seed", BY_ID["agent-fallback"]))
+        world.start(world.config("plain", BY_ID["agent-fallback"]))
         bare = run(world, proxy, options.control_seconds)
         print(json.dumps({"guard": False, **bare}), flush=True)
     is_closed = guarded["direct_requests"] == 0 and guarded["packets_let_through"] == 0

@@ -15,7 +15,7 @@ from leaks import ENVIRONMENT_KEY, MODEL_VARIABLE, PROFILE_KEY, Leak
 
 from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils.audited_host import AuditedHost
 
-# What site.yml sets and the seed's instructions do not.
+# What site.yml sets and the plugin's own instructions do not.
 _SEED = {
     "agents": {
         "defaults": {"imageModel": None, "pdfModel": None, "subagents": None, "utilityModel": None, "modelPolicy": None}
@@ -26,7 +26,7 @@ _SEED = {
 def write(leak: Leak, root: Path) -> AuditedHost:
     """Make the leak's host below ``root``."""
     host = AuditedHost(root)
-    if leak.layout == "seed":
+    if leak.layout == "plain":
         host.patch(_SEED)
     host.patch(json.loads(json.dumps(leak.config).replace("{home}", str(host.home))))
     for name, text in leak.files.items():

@@ -100,16 +100,15 @@ Trigger = Union[Turn, Tool, Hook, Cron, Compact, Infer, Restore]
 class Leak:
     """One way around the proxy.
 
-    ``reference``: the run that first showed it. ``findings``: the ids that the audit gives it, on a host that is
-    otherwise as ``site.yml`` leaves it (``layout`` "closed") or as the seed's instructions leave it ("seed").
-    ``config``: merge patch on top of the configuration. ``files``: below the home directory. ``environment``: of the
-    process. ``session``: the conversation is switched with sessions.patch. ``cron``: payload of a job.
-    ``auth_profile``: a key that is stored for anthropic. ``arrives_at``, ``model``, ``key``: the listener, and what it
-    sees; None where it cannot see that. ``settle``: seconds that work in the background is given after the trigger.
+    ``findings``: the ids that the audit gives it, on a host that is otherwise as ``site.yml`` leaves it (``layout``
+    "closed") or as the plugin's own instructions leave it ("plain"). ``config``: merge patch on top of the
+    configuration. ``files``: below the home directory. ``environment``: of the process. ``session``: the
+    conversation is switched with sessions.patch. ``cron``: payload of a job. ``auth_profile``: a key that is stored
+    for anthropic. ``arrives_at``, ``model``, ``key``: the listener, and what it sees; None where it cannot see
+    that. ``settle``: seconds that work in the background is given after the trigger.
     """
 
     id: str
-    reference: str
     summary: str
     trigger: Trigger
     findings: tuple[str, ...]
@@ -189,14 +188,13 @@ SHORT_RUN = frozenset(
     {"agent-model", "agent-fallback", "pdf-tool-implicit", "model-base-url", "claude-cli-model", "session-override"}
 )
 
-# A credential that OpenClaw finds by itself opens what the seed leaves unset.
+# A credential that OpenClaw finds by itself opens what the plain configuration leaves unset.
 IMPLICIT = ("credential-environment", "model-policy-open", "pdf-model-implicit")
 
 LEAKS: tuple[Leak, ...] = (
     # Models of agents
     Leak(
         "default-model",
-        "3.1, Y4",
         "The default model is Anthropic's own",
         Turn(),
         ("default-model",),
@@ -206,7 +204,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "default-model-without-provider",
-        "L07d",
         "The default model names no provider, and OpenClaw takes anthropic",
         Turn(),
         ("default-model",),
@@ -216,7 +213,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "default-fallback",
-        "D8, Y3",
         "A fallback of the default model, taken when the proxy fails",
         Turn(fault=FAILS),
         ("default-model-fallbacks",),
@@ -226,7 +222,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "agent-model",
-        "L02",
         "An agent's own model",
         Turn(agent="ops"),
         ("agent-model",),
@@ -236,7 +231,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "agent-model-in-the-old-list",
-        "3.1",
         "An agent's own model, in the list that older releases had",
         Turn(agent="ops"),
         ("agent-model",),
@@ -252,7 +246,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "agent-fallback",
-        "L04",
         "A fallback of an agent's own model, taken when the proxy fails",
         Turn(agent="ops", fault=FAILS),
         ("agent-model-fallbacks",),
@@ -262,7 +255,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "subagent-model",
-        "3.1",
         "The model of agents that an agent starts",
         Tool("sessions_spawn", SPAWN),
         ("subagent-model",),
@@ -273,19 +265,17 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "subagent-model-chosen-by-the-model",
-        "spawn",
         "The model itself names the model of an agent that it starts",
         Tool("sessions_spawn", {**SPAWN, "model": "anthropic/claude-opus-5"}),
         IMPLICIT,
         (REFUSED, REWRITTEN, *KERNEL),
         environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
-        layout="seed",
+        layout="plain",
         model="claude-opus-5",
         settle=6,
     ),
     Leak(
         "utility-model",
-        "util",
         "The model of recaps, asked in the background after a turn",
         Turn(text="Tell me a story about ships."),
         ("utility-model",),
@@ -296,7 +286,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "agent-utility-model",
-        "util",
         "An agent's own model of recaps",
         Turn(agent="ops", text="Tell me a story about ships."),
         ("utility-model",),
@@ -307,7 +296,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "utility-model-derived",
-        "util",
         "No model of recaps, and an agent whose model is Anthropic's: OpenClaw takes a small one of Anthropic's",
         Turn(agent="ops", text="Tell me a story about ships."),
         ("agent-model",),
@@ -318,7 +306,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "heartbeat-model",
-        "3.1",
         "The model of the heartbeat turn",
         Hook("/hooks/wake", {"agentId": "main", "text": "check", "mode": "now"}),
         ("heartbeat-model",),
@@ -329,7 +316,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "compaction-model",
-        "3.1",
         "The model that shortens a long conversation",
         Compact(),
         ("compaction-model",),
@@ -339,7 +325,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "command-reviewer-model",
-        "3.1",
         "The model that reviews a command before it runs",
         Tool("exec", {"command": "/usr/bin/touch /tmp/planted"}),
         ("reviewer-model",),
@@ -350,31 +335,28 @@ LEAKS: tuple[Leak, ...] = (
     # Models of media
     Leak(
         "pdf-tool-implicit",
-        "V3",
-        "The seed's configuration and a key in the environment: the PDF tool goes direct",
+        "The plain configuration and a key in the environment: the PDF tool goes direct",
         PDF,
         IMPLICIT,
         (REFUSED, REWRITTEN, *KERNEL),
         environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
-        layout="seed",
+        layout="plain",
         model="claude-opus-5",
         key=ENVIRONMENT_KEY,
     ),
     Leak(
         "pdf-tool-stored-credential",
-        "V8",
-        "The seed's configuration and a stored sign-in: the PDF tool goes direct, with the stored key",
+        "The plain configuration and a stored sign-in: the PDF tool goes direct, with the stored key",
         PDF,
         ("credential-auth-profile", "model-policy-open", "pdf-model-implicit"),
         (REFUSED, REWRITTEN, *KERNEL),
         auth_profile=True,
-        layout="seed",
+        layout="plain",
         model="claude-opus-5",
         key=PROFILE_KEY,
     ),
     Leak(
         "pdf-model",
-        "Y5",
         "The model that reads PDF files",
         PDF,
         ("pdf-model",),
@@ -384,20 +366,18 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "image-tool-implicit",
-        "V5",
         "The proxy's model takes no pictures, and there is a key: pictures go direct",
         PICTURE,
         ("image-model-implicit", *IMPLICIT),
         (REFUSED, REWRITTEN, *KERNEL),
         config=TEXT_ONLY,
         environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
-        layout="seed",
+        layout="plain",
         model="claude-opus-5",
         key=ENVIRONMENT_KEY,
     ),
     Leak(
         "image-model",
-        "Y6",
         "The model that looks at pictures, where the proxy's model takes none",
         PICTURE,
         ("image-model",),
@@ -408,7 +388,6 @@ LEAKS: tuple[Leak, ...] = (
     # Names, policy, runtimes
     Leak(
         "alias",
-        "L08",
         "The proxy's alias leads to Anthropic",
         Turn(),
         ("alias", "default-model"),
@@ -421,7 +400,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "agent-policy",
-        "M1",
         "An empty policy of an agent allows every model again",
         Turn(agent="ops", headers=(("x-openclaw-model", "anthropic/claude-opus-5"),)),
         ("model-policy",),
@@ -431,7 +409,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "claude-cli-model",
-        "D4",
         "An agent's model is run by the Claude program of the gateway's user, without any key",
         Turn(agent="ops"),
         ("agent-model",),
@@ -441,7 +418,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "claude-cli-fallback",
-        "D8",
         "A fallback that is run by the Claude program, taken when the proxy fails",
         Turn(agent="ops", fault=FAILS),
         ("agent-model-fallbacks",),
@@ -451,7 +427,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "claude-cli-runtime",
-        "D2",
         "A model's runtime is the Claude program",
         Turn(agent="ops"),
         ("agent-model", "model-runtime"),
@@ -465,7 +440,6 @@ LEAKS: tuple[Leak, ...] = (
     # Elsewhere in the configuration
     Leak(
         "hook-mapping-model",
-        "3.1",
         "The model of a turn that a webhook starts",
         Hook("/hooks/planted", {"x": 1}),
         ("hook-model",),
@@ -489,7 +463,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "hook-request-model",
-        "3.3",
         "A request to /hooks/agent names the model",
         Hook(
             "/hooks/agent",
@@ -504,23 +477,21 @@ LEAKS: tuple[Leak, ...] = (
         IMPLICIT,
         (REFUSED, REWRITTEN, *KERNEL),
         environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
-        layout="seed",
+        layout="plain",
         model="claude-opus-5",
     ),
     Leak(
         "request-header-model",
-        "3.3",
         "A request to the OpenAI-compatible endpoint names the model",
         Turn(headers=(("x-openclaw-model", "anthropic/claude-opus-5"),)),
         IMPLICIT,
         (REFUSED, REWRITTEN, *KERNEL),
         environment={"ANTHROPIC_API_KEY": ENVIRONMENT_KEY},
-        layout="seed",
+        layout="plain",
         model="claude-opus-5",
     ),
     Leak(
         "channel-model",
-        "3.1",
         "The model of every conversation of one channel",
         Turn(headers=(("x-openclaw-message-channel", "telegram"),)),
         ("channel-model",),
@@ -530,7 +501,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "plugin-model-of-llm-task",
-        "3.1",
         "The model in the settings of the plugin llm-task",
         Tool("llm-task", {"prompt": "Answer with JSON."}),
         ("plugin-model", "plugin-model-choice"),
@@ -547,7 +517,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "plugin-model-of-active-memory",
-        "3.1",
         "The model in the settings of the plugin active-memory",
         Turn(text="What did I say about my ship last week?"),
         ("plugin-model",),
@@ -566,7 +535,6 @@ LEAKS: tuple[Leak, ...] = (
     # Providers and endpoints
     Leak(
         "model-base-url",
-        "C07, Y1",
         "A model of the proxy's provider with an address of its own",
         Turn(),
         ("model-base-url",),
@@ -576,7 +544,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "provider-base-url",
-        "3.2",
         "The proxy's provider has another address",
         Turn(),
         ("provider-base-url",),
@@ -586,7 +553,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "provider-of-another-name",
-        "3.2",
         "Another provider with Anthropic's address, and a model of it",
         Turn(agent="ops"),
         ("agent-model", "other-provider"),
@@ -611,7 +577,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "provider-anthropic-with-the-plugin-denied",
-        "P3",
         "A provider entry named anthropic works although the plugin anthropic is denied",
         Turn(agent="ops"),
         ("agent-model", "other-provider"),
@@ -636,7 +601,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "other-vendor-fallback",
-        "Y3",
         "A fallback to Claude at another vendor, for which there is a key",
         Turn(fault=FAILS),
         ("credential-environment", "default-model-fallbacks"),
@@ -649,7 +613,6 @@ LEAKS: tuple[Leak, ...] = (
     # Ways of writing it
     Leak(
         "included-file",
-        "E4",
         "An agent's model in a file that the configuration includes",
         Turn(agent="ops"),
         ("agent-model",),
@@ -660,7 +623,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "variable-in-the-configuration",
-        "E5",
         "An agent's model is taken from a variable of the environment",
         Turn(agent="ops"),
         ("agent-model",),
@@ -671,7 +633,6 @@ LEAKS: tuple[Leak, ...] = (
     # Outside the configuration
     Leak(
         "dotenv-key",
-        "E2",
         "A key in the .env file of the state directory",
         Infer(("--model", "anthropic/claude-opus-5")),
         ("credential-dotenv",),
@@ -682,19 +643,17 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "configured-key",
-        "L02c",
         "A key in the configuration's own environment, and a model named on the command line",
         Infer(("--model", "anthropic/claude-opus-5")),
         ("credential-config", "model-policy-open", "pdf-model-implicit"),
         (REWRITTEN, *KERNEL),
         config={"env": {"vars": {"ANTHROPIC_API_KEY": SECOND_KEY}}},
-        layout="seed",
+        layout="plain",
         model="claude-opus-5",
         key=SECOND_KEY,
     ),
     Leak(
         "model-on-the-command-line",
-        "3.3",
         "infer model run --model, which no policy stops",
         Infer(("--model", "anthropic/claude-opus-5")),
         ("credential-environment",),
@@ -705,7 +664,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "session-override",
-        "session",
         "A conversation that was switched to another model, for good",
         Turn(session=PLANTED_SESSION),
         ("session-override",),
@@ -715,7 +673,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "cron-model",
-        "cron",
         "A scheduled turn with a model of its own",
         Cron(),
         ("cron-model",),
@@ -726,7 +683,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "cron-fallback",
-        "cron",
         "A scheduled turn with fallbacks of its own, taken when the proxy fails",
         Cron(fault=FAILS),
         ("cron-model",),
@@ -737,7 +693,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "forward-proxy-without-no-proxy",
-        "C10",
         "HTTP_PROXY without NO_PROXY: requests to the proxy are handed to the forward proxy",
         Infer(),
         ("forward-proxy-environment",),
@@ -747,7 +702,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "mcp-server",
-        "3.2",
         "An MCP server is a program of its own, here the Claude program",
         Turn(),
         ("code-mcp-server",),
@@ -758,7 +712,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "local-service",
-        "5.4",
         "A program that OpenClaw starts for a provider, here the Claude program",
         Turn(),
         ("code-local-service",),
@@ -775,7 +728,6 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak(
         "restored-configuration",
-        "1.6",
         "OpenClaw puts its older, leaky copy in the place of a configuration that has no meta",
         Restore(),
         ("configuration-restore",),
@@ -800,7 +752,6 @@ def table() -> str:
     head = [
         "leak",
         "what it is",
-        "seen as",
         "finding",
         "refused",
         "remediated",
@@ -813,7 +764,7 @@ def table() -> str:
         marks = [*(control in leak.stopped_by for control in controls), leak.in_ci]
         findings = ", ".join(f"`{finding}`" for finding in leak.findings)
         rows.append(
-            [f"`{leak.id}`", leak.summary, leak.reference, findings, *("yes" if mark else "" for mark in marks)]
+            [f"`{leak.id}`", leak.summary, findings, *("yes" if mark else "" for mark in marks)]
         )
     return "".join(f"| {' | '.join(row)} |\n".replace("|  |", "| |") for row in rows)
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the failclosed.openclaw authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each leak on a real OpenClaw: with the seed's configuration it is one, and each control does alone what is declared.
+"""Each leak on a real OpenClaw: with the plain configuration it is one, and each control does alone what is declared.
 
 One gateway runs for all of it, so the order is that of the file: what is blocked goes on trying in the background, and
 comes last.
@@ -42,7 +42,7 @@ def each(leaks: Sequence[Leak]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("leak", leaks, ids=lambda leak: leak.id)
 
 
-def test_with_the_seeds_configuration_a_plain_turn_reaches_the_proxy_and_nothing_else(world: World) -> None:
+def test_with_the_plain_configuration_a_plain_turn_reaches_the_proxy_and_nothing_else(world: World) -> None:
     # The first turn makes the workspace and loads the runtime.
     world.openclaw.turn()
     world.wait_until_quiet()
@@ -54,9 +54,9 @@ def test_with_the_seeds_configuration_a_plain_turn_reaches_the_proxy_and_nothing
 
 
 @each(LEAKS)
-def test_with_the_seeds_configuration_it_arrives(world: World, leak: Leak) -> None:
-    with world.planted("seed", leak):
-        seen = world.set_off(leak, "seed", expected=True)
+def test_with_the_plain_configuration_it_arrives(world: World, leak: Leak) -> None:
+    with world.planted("plain", leak):
+        seen = world.set_off(leak, "plain", expected=True)
     assert seen.of(leak), f"nothing arrived: {seen}"
 
 
@@ -79,7 +79,7 @@ def test_with_the_closed_configuration_openclaw_refuses_it_or_does_not(world: Wo
 def test_a_rollout_with_remediation_closes_it(world: World, leak: Leak) -> None:
     """The leak was there before, and the role writes its configuration and what the audit proposes."""
     world.enter("remediated")
-    with world.planted("seed", leak):
+    with world.planted("plain", leak):
         report = world.audit()
         named = [each.id for each in report.findings] + [each.id for each in report.unknown]
         assert set(leak.findings) <= set(named)
@@ -108,7 +108,7 @@ def assert_blocked(world: World, leak: Leak) -> None:
     before = kernel_rules.packets("default", "strict")
     # After a failed try OpenClaw leaves a provider alone for a minute.
     for _attempt in range(8):
-        seen = world.set_off(leak, "seed", expected=False, patience=10)
+        seen = world.set_off(leak, "plain", expected=False, patience=10)
         assert seen.direct == []
         if kernel_rules.packets("default", "strict") > before:
             return
@@ -118,12 +118,12 @@ def assert_blocked(world: World, leak: Leak) -> None:
 
 @each(AT_THE_KERNEL)
 def test_the_default_rule_alone_blocks_it_or_does_not(world: World, default_rule: None, leak: Leak) -> None:
-    """The configuration is the seed's with the leak in it: wrong on purpose."""
-    with world.planted("seed", leak):
+    """The configuration is the plain one with the leak in it: wrong on purpose."""
+    with world.planted("plain", leak):
         if DEFAULT_EGRESS in leak.stopped_by:
             assert_blocked(world, leak)
         else:
-            seen = world.set_off(leak, "seed", expected=True)
+            seen = world.set_off(leak, "plain", expected=True)
             assert seen.of(leak), f"the rule blocks it, and it is not declared: {seen}"
 
 
@@ -136,5 +136,5 @@ def strict_rule(world: World, default_rule: None) -> Iterator[None]:
 
 @each([leak for leak in AT_THE_KERNEL if STRICT_EGRESS in leak.stopped_by])
 def test_the_strict_rule_alone_blocks_it(world: World, strict_rule: None, leak: Leak) -> None:
-    with world.planted("seed", leak):
+    with world.planted("plain", leak):
         assert_blocked(world, leak)

@@ -101,7 +101,7 @@ _PLAYBOOK = """
              | combine(lookup('ansible.builtin.template', '{role}/templates/model_defaults.json.j2',
                               template_vars={{'openclaw_provider_fail_closed': item == 'closed'}}) | from_json,
                        recursive=True) | to_json }}}}
-      loop: [seed, closed]
+      loop: [plain, closed]
 """
 
 
@@ -114,7 +114,7 @@ VARIABLES = {
 
 
 def role_configurations(directory: Path) -> dict[str, dict[str, Any]]:
-    """What the role openclaw_provider writes: ``seed`` is what the seed's instructions say, ``closed`` the default."""
+    """What the role openclaw_provider writes: ``plain`` as the plugin's own instructions have it, ``closed`` the default."""
     directory.mkdir()
     playbook = directory / "render.yml"
     playbook.write_text(_PLAYBOOK.format(role=ROOT / "roles" / "openclaw_provider", target=directory))
@@ -132,7 +132,7 @@ def role_configurations(directory: Path) -> dict[str, dict[str, Any]]:
         check=False,
     )
     assert completed.returncode == 0, completed.stdout + completed.stderr
-    return {name: json.loads((directory / f"{name}.json").read_text()) for name in ("seed", "closed")}
+    return {name: json.loads((directory / f"{name}.json").read_text()) for name in ("plain", "closed")}
 
 
 def _png() -> bytes:
@@ -194,7 +194,7 @@ class World:
         }
         self.configurations = configurations
         self._jobs: dict[str, str] = {}
-        self._phase = "seed"
+        self._phase = "plain"
         self._turns = 0
         self.patience = 180.0
 
@@ -238,7 +238,7 @@ class World:
             self.openclaw.write(self.openclaw.home / name, text)
         if leak.session or leak.cron is not None:
             # A policy would refuse to take them; what is there already stays.
-            self.configure(self.config("seed", leak))
+            self.configure(self.config("plain", leak))
             if leak.session:
                 self.openclaw.call("sessions.patch", {"key": PLANTED_SESSION, "model": "anthropic/claude-opus-5"})
             else:
@@ -394,7 +394,7 @@ class World:
         openclaw = self.openclaw.sibling(f"restore-{self._turns}")
         environment = {"ANTHROPIC_API_KEY": ENVIRONMENT_KEY}
         leaky = _merge_patch.apply(
-            self.bases["seed"],
+            self.bases["plain"],
             {"agents": {"defaults": {"model": {"primary": DEFAULT_MODEL, "fallbacks": ["anthropic/claude-sonnet-5"]}}}},
         )
         openclaw.write_config(leaky)
@@ -421,7 +421,7 @@ class World:
 
 @contextlib.contextmanager
 def running_world(directory: Path, proxy: simulators.Proxy | None = None) -> Iterator[World]:
-    """Everything is up, the gateway with the seed's configuration; afterwards everything is gone."""
+    """Everything is up, the gateway with the plain configuration; afterwards everything is gone."""
     directory.chmod(0o711)
     certificates = directory / "certificates"
     simulators.make_certificates(certificates)
@@ -442,7 +442,7 @@ def running_world(directory: Path, proxy: simulators.Proxy | None = None) -> Ite
         stack.callback(openclaw.remove)
         openclaw.write(openclaw.programs / "claude", CLAUDE_PROGRAM.format(authority=str(authority)), 0o755)
         world = World(openclaw, proxy, internet, configurations)
-        world.start(world.bases["seed"])
+        world.start(world.bases["plain"])
         # Files in a new state directory would make OpenClaw believe that it is being upgraded.
         workspace = openclaw.state / "workspace"
         openclaw.write(workspace / "planted.pdf", PDF)
