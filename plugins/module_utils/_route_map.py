@@ -296,7 +296,7 @@ ROUTES: tuple[Route, ...] = (
         SPECIAL,
         ("channels.*.guard", "channels.*.accounts.*.guard"),
         "The model that guards a channel, with a provider and a key of its own",
-        (AUDIT_ONLY, *_KERNEL),
+        (REWRITTEN, *_KERNEL),
         REMOVE,
     ),
     Route(
@@ -694,6 +694,7 @@ REMEDIES: dict[str, str] = {
     "forward-proxy-environment": "Name the proxy's host in NO_PROXY (openclaw_gateway_no_proxy) and restart.",
     "other-configuration": "Restart the gateway with this configuration, or audit the one that it uses.",
     "configuration-restore": "Remove openclaw.json.bak, or keep the member meta in openclaw.json.",
+    "code-sandbox-environment": "Remove it, or list an exception: strict egress does not see containers.",
     "kernel-rule": "Run site.yml: the role openclaw_egress loads the rule and probes it.",
     "exception-expired": "Close the route, or renew the exception with a later date.",
 }

@@ -267,7 +267,7 @@ egress:
     enforced: true
     probed: true
     mode: default
-    digest: sha256:0c1e6fd0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c
+    digest: 0c1e6fd0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c
     networks: ["160.79.104.0/23", "2607:6bc0::/48"]
     reason: ""
 health:

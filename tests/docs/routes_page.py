@@ -40,7 +40,8 @@ What is said of a host
 With the policy ``strict`` only the proxy is allowed. With ``claude-only`` models of other vendors may go elsewhere, and
 no Claude model may. A finding can be accepted until a date, with a reason; it stays in every report.
 
-Code with a network of its own (ids that begin with ``code-``) is unknown unless strict egress was probed on the host.
+Code with a network of its own (ids that begin with ``code-``) is unknown unless strict egress was probed on the host;
+``code-sandbox-environment`` stays unknown even so, because containers have a network of their own.
 What an agent's own tools do is not in this list, because it is no request of OpenClaw's: only the kernel rule stops it.
 
 What becomes of a route
@@ -51,7 +52,8 @@ What becomes of a route
   ``openclaw_provider_remediate: all``.
 * ``blocked-by-default-egress``: the kernel refuses the way to the networks in ``openclaw_egress_denied_networks``.
 * ``blocked-by-strict-egress``: the kernel refuses every way that is not listed.
-* ``audit-only``: nothing closes it by itself; the audit names it, and ``site.yml`` fails.
+* ``audit-only``: nothing closes it by itself; the audit names it, and ``site.yml`` fails; what is
+  unknown it only reports, unless ``openclaw_verify_unknown_routes: fail``.
 
 The places
 ----------
