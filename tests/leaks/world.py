@@ -114,7 +114,7 @@ VARIABLES = {
 
 
 def role_configurations(directory: Path) -> dict[str, dict[str, Any]]:
-    """What the role openclaw_provider writes: ``plain`` as the plugin's own instructions have it, ``closed`` the default."""
+    """What the role openclaw_provider writes: ``plain`` as the plugin's instructions have it, ``closed`` by default."""
     directory.mkdir()
     playbook = directory / "render.yml"
     playbook.write_text(_PLAYBOOK.format(role=ROOT / "roles" / "openclaw_provider", target=directory))

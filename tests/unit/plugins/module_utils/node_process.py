@@ -25,6 +25,10 @@ for await (const line of createInterface({ input: process.stdin })) {
 """
 
 
+# Besides the one that the roles install, oldest first.
+OLDER_RELEASES = sorted(path.name for path in (Path(__file__).resolve().parents[3] / "openclaw-releases").iterdir())
+
+
 def _from_environment(name: str, meaning: str) -> Path:
     value = os.environ.get(name)
     if not value:
@@ -46,10 +50,9 @@ def openclaw() -> Path:
 def openclaw_releases() -> dict[str, Path]:
     """Version to package directory: the release that the roles install, and those of tests/openclaw-releases."""
     older = _from_environment("FAILCLOSED_OPENCLAW_RELEASES", "the directory into which they were installed")
-    locks = sorted((Path(__file__).resolve().parents[3] / "openclaw-releases").iterdir())
     return {
         json.loads((package / "package.json").read_text())["version"]: package
-        for package in (*(older / lock.name / "node_modules" / "openclaw" for lock in locks), openclaw())
+        for package in (*(older / name / "node_modules" / "openclaw" for name in OLDER_RELEASES), openclaw())
     }
 
 

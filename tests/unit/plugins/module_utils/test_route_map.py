@@ -119,9 +119,12 @@ def unexplained(schema: Mapping[str, Any]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def exported_schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    home = tmp_path_factory.mktemp("home")
+    return schema_of(node_process.openclaw(), tmp_path_factory.mktemp("home"))
+
+
+def schema_of(package: Path, home: Path) -> Any:
     completed = subprocess.run(
-        [node_process.node(), str(node_process.openclaw() / "openclaw.mjs"), "config", "schema"],
+        [node_process.node(), str(package / "openclaw.mjs"), "config", "schema"],
         env={"PATH": os.environ["PATH"], "HOME": str(home), "OPENCLAW_STATE_DIR": str(home)},
         capture_output=True,
         text=True,
@@ -135,6 +138,15 @@ def exported_schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_every_path_that_looks_like_a_route_is_known(exported_schema: Any) -> None:
     assert len(list(candidates(exported_schema))) > 500
     assert unexplained(exported_schema) == []
+
+
+@pytest.mark.long
+@pytest.mark.openclaw
+@pytest.mark.parametrize("version", node_process.OLDER_RELEASES)
+def test_so_is_every_such_path_of_an_older_release(tmp_path: Path, version: str) -> None:
+    schema = schema_of(node_process.openclaw_releases()[version], tmp_path)
+    assert len(list(candidates(schema))) > 500
+    assert unexplained(schema) == []
 
 
 @pytest.mark.openclaw
