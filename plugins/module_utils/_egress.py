@@ -41,6 +41,9 @@ _RECORD_LIMIT = 1_000_000
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 # RFC 6052: behind a NAT64 an IPv4 address is reached through this prefix.
 _NAT64 = ipaddress.IPv6Address("64:ff9b::")
+# RFC 4291, section 2.5.5.2, and RFC 919.
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+_BROADCAST = ipaddress.IPv4Network("255.255.255.255/32")
 
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 RunCommand = t.Callable[[t.Sequence[str], t.Optional[str]], tuple[int, str, str]]
@@ -128,6 +131,15 @@ def parse_denied(texts: t.Iterable[str], name: str) -> tuple[Network, ...]:
             raise EgressError(
                 f"{name} contains '{network}', which covers this host's loopback, where gateway and proxy talk to each"
                 " other. Name the networks to deny, or use strict mode to deny everything else."
+            )
+        if isinstance(network, ipaddress.IPv6Network) and network.overlaps(_MAPPED):
+            raise EgressError(
+                f"{name} contains '{network}': addresses in ::ffff:0:0/96 stand for IPv4 and leave no host as IPv6."
+                " Write the IPv4 network."
+            )
+        if network == _BROADCAST:
+            raise EgressError(
+                f"{name} contains '{network}', to which nobody connects, so that no refusal could be shown. Remove it."
             )
     return networks
 

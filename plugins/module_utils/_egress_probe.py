@@ -39,7 +39,10 @@ NOBODYS_ADDRESSES = ("192.0.2.1", "2001:db8::1")
 # Both are answers of the local kernel within a fraction of a millisecond; a firewall's far away take longer.
 _PATIENCE_SECONDS = 0.5
 _ROUNDS = 3
-_NO_ROUTE = ("ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EHOSTUNREACH")
+# More than others are likely to try in the same fraction of a second.
+_BURST = 32
+# The last one: an address of one link, which nobody reaches without saying by which interface.
+_NO_ROUTE = ("ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EHOSTUNREACH", "EINVAL")
 _REFUSALS = ("ECONNREFUSED", "EPERM")
 _OPEN, _SILENT = "open", "silent"
 
@@ -169,6 +172,53 @@ class Identity(t.NamedTuple):
     gid: int
 
 
+def attempted(caller: Identity, attempts: t.Sequence[Attempt]) -> list[str]:
+    """Make the attempts as that user; raises OtherUserError."""
+    return _other_user.call_as(caller.uid, caller.gid, lambda: try_all(attempts), timeout_seconds=ANSWER_SECONDS)
+
+
+def refusal(caller: Identity, attempt: Attempt, packets: t.Callable[[], int]) -> tuple[str, str]:
+    """Whether a rule refuses that user there: the result, and what was seen.
+
+    ``packets``: of the counter that has to move. Other users may try the same at the same time, and move it, too.
+    """
+    before = packets()
+    outcomes = attempted(caller, [attempt] * _BURST)
+    counted = packets() - before
+    detail = f"uid {caller.uid}: {', '.join(sorted(set(outcomes)))}, {'counted' if counted else 'not counted'}"
+    if set(outcomes) != {"ECONNREFUSED"} or counted < _BURST:
+        return FAILED, detail
+    return (PASSED, detail) if counted == _BURST or _is_quiet(caller, packets) else (UNKNOWN, f"{detail}{_NOISE}")
+
+
+def passage(caller: Identity, attempt: Attempt, packets: t.Callable[[], int]) -> tuple[str, str]:
+    """Whether a rule lets that user through; whether anybody answers there is another question."""
+    (outcome,) = attempted(caller, [attempt])
+    detail = f"uid {caller.uid}: {outcome}, not counted"
+    if outcome == _OPEN:
+        return PASSED, detail
+    before = packets()
+    outcomes = attempted(caller, [attempt] * _BURST)
+    counted = packets() - before
+    if {"EPERM", "EACCES"} & {outcome, *outcomes}:
+        return FAILED, f"uid {caller.uid}: {', '.join(sorted({outcome, *outcomes}))}"
+    # A rule that refused this user would have counted every packet of his.
+    if counted < _BURST:
+        return PASSED, detail
+    detail = f"uid {caller.uid} is refused by the rule"
+    return (FAILED, detail) if counted == _BURST or _is_quiet(caller, packets) else (UNKNOWN, f"{detail}{_NOISE}")
+
+
+_NOISE = ", as far as can be told while somebody else keeps trying the same"
+
+
+def _is_quiet(caller: Identity, packets: t.Callable[[], int]) -> bool:
+    """Whether the counter moves little while nothing is tried for as long."""
+    before = packets()
+    attempted(caller, [])
+    return packets() - before < _BURST
+
+
 class Prober:
     """Tries a loaded policy. ``counters`` reads this table's counters; raises what that raises, and OtherUserError."""
 
@@ -185,9 +235,7 @@ class Prober:
 
     def _counted(self, identity: Identity, attempts: t.Sequence[Attempt]) -> tuple[list[str], dict[str, int]]:
         before = self._counters()
-        outcomes = _other_user.call_as(
-            identity.uid, identity.gid, lambda: try_all(attempts), timeout_seconds=ANSWER_SECONDS
-        )
+        outcomes = attempted(identity, attempts)
         after = self._counters()
         moved = {name: count - before.get(name, 0) for name, count in after.items()}
         return outcomes, {name: count for name, count in moved.items() if count}
@@ -249,20 +297,18 @@ class Prober:
 
         The proxy may be down: what counts is that no counter moves. The port beside it is the control.
         """
+
+        def packets() -> int:
+            return sum(self._counters().values())
+
         probes = []
         for proxy in self._policy.remote:
             address = str(proxy.network.network_address)
             denied = any(_contains(network, address) for network in self._policy.denied)
             beside = next(port for port in range(1, 65536) if port not in proxy.ports)
-            outcomes, moved = self._counted(self._gateway, [Attempt("tcp", address, port) for port in proxy.ports])
-            through = not moved and not set(outcomes) & {"EPERM", "EACCES"}
-            probes.append(
-                Probe(
-                    f"proxy-way {address}",
-                    PASSED if through else FAILED,
-                    f"{', '.join(outcomes)}; {_counts(moved)} counted",
-                )
-            )
+            for port in proxy.ports:
+                result, detail = passage(self._gateway, Attempt("tcp", address, port), packets)
+                probes.append(Probe(f"proxy-way {address}", result, detail))
             if denied or self._policy.strict is not None:
                 outcomes, moved = self._counted(self._gateway, [Attempt("tcp", address, beside)])
                 refused = outcomes[0] in _REFUSALS and sum(moved.values()) >= 1
@@ -285,40 +331,26 @@ class Prober:
         if proxy is None:
             return []
         attempt = Attempt("tcp", "127.0.0.1", proxy.port)
-        outcomes, moved = self._counted(self._stranger, [attempt])
-        refused = outcomes == ["ECONNREFUSED"] and moved.get("proxy_client") == 1
-        outcome, control = self._counted(self._gateway, [attempt])
-        counted = control.get("proxy_client", 0)
         return [
-            Probe(
-                "proxy-port-stranger",
-                PASSED if refused else FAILED,
-                f"uid {self._stranger.uid}: {outcomes[0]}, {'counted' if moved.get('proxy_client') else 'not counted'}",
-            ),
-            Probe(
-                "proxy-port-gateway",
-                PASSED if not counted and outcome[0] in (_OPEN, "ECONNREFUSED", _SILENT) else FAILED,
-                "not refused by the rule" if not counted else f"uid {self._gateway.uid} is refused by the rule",
-            ),
+            Probe("proxy-port-stranger", *refusal(self._stranger, attempt, self._proxy_clients)),
+            Probe("proxy-port-gateway", *passage(self._gateway, attempt, self._proxy_clients)),
             self.squatting(proxy, squatted or spare_address()),
             *self.backend_port(proxy),
         ]
 
+    def _proxy_clients(self) -> int:
+        return self._counters().get("proxy_client", 0)
+
     def backend_port(self, proxy: _egress.Proxy) -> list[Probe]:
         """Whether the proxy's user alone is let through to where the proxy listens behind its supervisor."""
-        callers = {
-            "backend-port-stranger": (self._stranger, True),
-            "backend-port-gateway": (self._gateway, True),
-            "backend-port-proxy": (Identity(proxy.uid, proxy.uid), False),
-        }
-        probes = []
-        for identifier, (caller, refused) in callers.items() if proxy.backend_port else ():
-            outcomes, moved = self._counted(caller, [Attempt("tcp", "127.0.0.1", proxy.backend_port)])
-            counted = moved.get("proxy_client", 0)
-            right = (outcomes == ["ECONNREFUSED"] and counted == 1) if refused else not counted
-            detail = f"uid {caller.uid}: {outcomes[0]}, {'counted' if counted else 'not counted'}"
-            probes.append(Probe(identifier, PASSED if right else FAILED, detail))
-        return probes
+        if not proxy.backend_port:
+            return []
+        attempt = Attempt("tcp", "127.0.0.1", proxy.backend_port)
+        return [
+            Probe("backend-port-stranger", *refusal(self._stranger, attempt, self._proxy_clients)),
+            Probe("backend-port-gateway", *refusal(self._gateway, attempt, self._proxy_clients)),
+            Probe("backend-port-proxy", *passage(Identity(proxy.uid, proxy.uid), attempt, self._proxy_clients)),
+        ]
 
     def squatting(self, proxy: _egress.Proxy, address: str) -> Probe:
         """Whether another user who listens on the proxy's port gets a connection; root asks."""

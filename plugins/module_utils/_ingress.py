@@ -16,15 +16,12 @@ import socket
 import time
 import typing as t
 from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import (
     _egress,
     _egress_probe,
     _egress_service,
     _listening,
-    _other_user,
     _service_unit,
 )
 from ansible_collections.failclosed.openclaw.plugins.module_utils._egress import FAILED, PASSED, UNKNOWN, Probe
@@ -204,17 +201,14 @@ def service(nft: str, rules: str, guarded_unit: str) -> _service_unit.Service:
 _DROP_IN = "10-failclosed-ingress.conf"
 
 
-def guarded_drop_in(unit: str) -> str:
-    return f"/etc/systemd/system/{unit}.d/{_DROP_IN}"
+def guarded_drop_in(unit: str, directory: str = _service_unit.UNIT_DIRECTORY) -> str:
+    return f"{directory}/{unit}.d/{_DROP_IN}"
 
 
 def drop_ins_elsewhere(unit: str, directory: str = _service_unit.UNIT_DIRECTORY) -> list[str]:
     """Our drop-ins of services other than ``unit``, which would not start any more once the rule is gone."""
-    found = []
-    for path in sorted(Path(directory).glob(f"*.service.d/{_DROP_IN}")):
-        if path.parent.name != f"{unit}.d" and path.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
-            found.append(str(path))
-    return found
+    own = guarded_drop_in(unit, directory)
+    return [path for path in _egress_service.drop_ins_of(_DROP_IN, _MARK, directory) if path != own]
 
 
 class Prober:
@@ -225,15 +219,20 @@ class Prober:
         self._counters = counters
 
     def run(self) -> list[Probe]:
+        """Everything, by packets of several users and by the kernel's socket table."""
+        unlisted = [self._unlisted()] if self._policy.in_front else []
+        return [*self.listening(), *unlisted, *self._strangers()]
+
+    def listening(self) -> list[Probe]:
+        """Who listens where, which costs one look at the kernel's socket table and sends nothing."""
         policy = self._policy
         probes = [self._owner("owner", policy.address, policy.port, policy.owner_uid)]
         if policy.in_front:
             probes += [
-                self._unlisted(),
                 self._owner("proxy-owner", policy.proxy_address, policy.proxy_port, policy.proxy_uid),
                 self._proxy_on_loopback(),
             ]
-        return probes + self._strangers()
+        return probes
 
     @staticmethod
     def _owner(identifier: str, address: str, port: int, uid: int) -> Probe:
@@ -276,24 +275,23 @@ class Prober:
         own = _egress_probe.Attempt("tcp", policy.local_address, policy.proxy_port)
         backend = _egress_probe.Attempt("tcp", "127.0.0.1", policy.backend_port)
         stranger = next(uid for uid in range(65534, 60000, -1) if uid not in policy.local_uids)
-        tries = [
-            ("local-stranger", stranger, own, ("ECONNREFUSED", 1)),
-            # Without anything in front it is the proxy's own supervisor, which asks whether the proxy lives.
-            ("local-front" if policy.in_front else "local-proxy", policy.owner_uid, own, ("open", 0)),
-        ]
+        # Without anything in front it is the proxy's own supervisor, which asks whether the proxy lives.
+        allowed = [("local-front" if policy.in_front else "local-proxy", policy.owner_uid, own)]
+        refused = [("local-stranger", own)]
         if policy.backend_port:
-            tries += [
-                ("backend-port-stranger", stranger, backend, ("ECONNREFUSED", 1)),
-                ("backend-port-proxy", policy.proxy_uid, backend, ("open", 0)),
-            ]
+            allowed.append(("backend-port-proxy", policy.proxy_uid, backend))
+            refused.append(("backend-port-stranger", backend))
+
+        def packets() -> int:
+            return self._counters().get("local_client", 0)
+
         probes = []
-        for identifier, uid, attempt, wanted in tries:
-            before = self._counters().get("local_client", 0)
-            attempted = partial(_egress_probe.try_all, [attempt])
-            outcomes = _other_user.call_as(uid, uid, attempted, timeout_seconds=_egress_probe.ANSWER_SECONDS)
-            counted = self._counters().get("local_client", 0) - before
-            result = PASSED if (outcomes[0], min(counted, 1)) == wanted else FAILED
-            probes.append(Probe(identifier, result, f"uid {uid}: {outcomes[0]}, {counted} counted"))
+        for identifier, attempt in refused:
+            caller = _egress_probe.Identity(stranger, stranger)
+            probes.append(Probe(identifier, *_egress_probe.refusal(caller, attempt, packets)))
+        for identifier, uid, attempt in allowed:
+            (outcome,) = _egress_probe.attempted(_egress_probe.Identity(uid, uid), [attempt])
+            probes.append(Probe(identifier, PASSED if outcome == "open" else FAILED, f"uid {uid}: {outcome}"))
         return probes
 
 

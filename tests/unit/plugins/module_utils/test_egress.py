@@ -118,6 +118,8 @@ def test_strict_mode_ends_with_a_refusal_and_denies_first() -> None:
     [
         (["0.0.0.0/0"], ["'0.0.0.0/0'", "loopback", "strict mode"]),
         (["::/0"], ["'::/0'", "loopback"]),
+        (["::ffff:192.0.2.0/120"], ["denied contains '::ffff:", "stand for IPv4", "Write the IPv4 network"]),
+        (["255.255.255.255"], ["denied contains '255.255.255.255/32'", "nobody connects"]),
         (["192.0.2.1/24"], ["denied contains '192.0.2.1/24'", "host bits"]),
         (["api.example.com"], ["denied contains 'api.example.com'", "192.0.2.0/24"]),
     ],

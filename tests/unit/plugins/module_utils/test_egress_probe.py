@@ -200,3 +200,65 @@ def test_behind_the_supervisor_only_the_proxys_user_gets_through(
 def test_the_spare_address_is_of_loopback_and_no_two_are_alike() -> None:
     found = {_egress_probe.spare_address() for _number in range(50)}
     assert len(found) > 40 and all(ipaddress.ip_address(address).is_loopback for address in found)
+
+
+PORT = _egress_probe.Attempt("tcp", "127.0.0.1", 3456)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counted", "noise", "result"),
+    [
+        ("ECONNREFUSED", True, 0, "passed"),
+        ("ECONNREFUSED", True, 3, "passed"),
+        ("ECONNREFUSED", True, 1000, "unknown"),
+        # Nobody listens there, and the rule sees nothing.
+        ("ECONNREFUSED", False, 0, "failed"),
+        ("ECONNREFUSED", False, 3, "failed"),
+        ("open", False, 0, "failed"),
+        ("open", True, 0, "failed"),
+    ],
+)
+def test_a_refusal_is_told_from_what_others_try(
+    monkeypatch: pytest.MonkeyPatch, outcome: str, counted: bool, noise: int, result: str
+) -> None:
+    kernel = Kernel(monkeypatch, lambda _uid, _attempt: (outcome, counted), noise=noise)
+    stranger = _egress_probe.Identity(65534, 65534)
+    found, detail = _egress_probe.refusal(stranger, PORT, lambda: kernel.counters()["denied_tcp"])
+    assert found == result and f"uid 65534: {outcome}" in detail
+    assert ("somebody else" in detail) is (result == "unknown")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counted", "noise", "result"),
+    [
+        ("open", False, 0, "passed"),
+        ("open", False, 1000, "passed"),
+        # The proxy is stopped: its host refuses, and not the rule.
+        ("ECONNREFUSED", False, 0, "passed"),
+        ("ECONNREFUSED", False, 3, "passed"),
+        ("silent", False, 3, "passed"),
+        ("ECONNREFUSED", True, 0, "failed"),
+        ("ECONNREFUSED", True, 3, "failed"),
+        ("EPERM", False, 0, "failed"),
+        ("ECONNREFUSED", False, 1000, "unknown"),
+    ],
+)
+def test_a_way_that_is_left_is_told_from_what_others_try(
+    monkeypatch: pytest.MonkeyPatch, outcome: str, counted: bool, noise: int, result: str
+) -> None:
+    kernel = Kernel(monkeypatch, lambda _uid, _attempt: (outcome, counted), noise=noise)
+    found, detail = _egress_probe.passage(GATEWAY, PORT, lambda: kernel.counters()["denied_tcp"])
+    assert found == result and "uid 997" in detail
+
+
+def test_an_address_of_one_link_does_not_apply(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(uid: int, attempt: _egress_probe.Attempt) -> tuple[str, bool]:
+        if attempt.address.startswith("fe80"):
+            return "EINVAL", False
+        return (REFUSED[attempt.protocol], True) if uid == 997 else ("silent", False)
+
+    kernel = Kernel(monkeypatch, outcome)
+    policy = _egress.Policy(gateway_uid=997, denied=_egress.parse_denied(["192.0.2.0/24", "fe80::/10"], "denied"))
+    probes = _egress_probe.Prober(policy, GATEWAY, kernel.counters).direct()
+    assert _egress.judge(probes) is True
+    assert {probe.result for probe in probes if "fe80" in probe.id} == {"not-applicable"}

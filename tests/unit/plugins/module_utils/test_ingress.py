@@ -98,7 +98,7 @@ def test_the_port_behind_the_proxys_supervisor_is_tried(
     found, kernel = probed(monkeypatch, replace(IN_FRONT, backend_port=13456), *allowed)
     assert {"backend-port-stranger", "backend-port-proxy"} <= set(found)
     assert {name for name, result in found.items() if result == "failed"} == wrong
-    assert kernel.tried[-2:] == [(65534, "127.0.0.1", 13456), (996, "127.0.0.1", 13456)]
+    assert kernel.tried[1::2] == [(65534, "127.0.0.1", 13456), (996, "127.0.0.1", 13456)]
 
 
 class Kernel:
@@ -123,12 +123,12 @@ class Kernel:
         return work()
 
     def try_all(self, attempts: list[_egress_probe.Attempt]) -> list[str]:
-        ((_protocol, address, port, *_rest),) = attempts
+        ((_protocol, address, port, *_rest),) = set(attempts)
         self.tried.append((self._uid, address, port))
         if self._uid in self._allowed:
-            return ["open"]
-        self.counts["local_client"] += 1
-        return ["ECONNREFUSED"]
+            return ["open"] * len(attempts)
+        self.counts["local_client"] += len(attempts)
+        return ["ECONNREFUSED"] * len(attempts)
 
     def unlisted(self, _address: str, _port: int) -> str:
         self.counts["refused"] += 1
