@@ -17,6 +17,7 @@ import re
 import stat
 import typing as t
 from dataclasses import dataclass
+from pathlib import Path
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _egress, _files, _service_unit
 
@@ -144,8 +145,11 @@ def find_nft(candidates: t.Sequence[str] = NFT_PATHS) -> str | None:
     return next((path for path in candidates if os.access(path, os.X_OK)), None)
 
 
+_DROP_IN = "10-failclosed-egress.conf"
+
+
 def gateway_drop_in(unit: str) -> str:
-    return f"/etc/systemd/system/{unit}.d/10-failclosed-egress.conf"
+    return f"/etc/systemd/system/{unit}.d/{_DROP_IN}"
 
 
 def _content(path: str) -> bytes | None:
@@ -158,26 +162,70 @@ def _content(path: str) -> bytes | None:
     return found.content if found else None
 
 
+def drop_ins_of(name: str, mark: str, directory: str = _service_unit.UNIT_DIRECTORY) -> list[str]:
+    """The drop-ins with that file name, of whatever service, that begin with ``mark``."""
+    return [
+        str(path)
+        for path in sorted(Path(directory).glob(f"*.service.d/{name}"))
+        if path.read_text(encoding="utf-8", errors="replace").startswith(mark)
+    ]
+
+
+def _unit_of(drop_in: str) -> str:
+    return posixpath.basename(posixpath.dirname(drop_in))[: -len(".d")]
+
+
+def _unread(drop_ins: t.Iterable[str], run: _service_unit.RunCommand) -> bool:
+    """Whether systemd knows a unit otherwise than its drop-ins are now, as after a run that was interrupted."""
+    units = sorted({_unit_of(path) for path in drop_ins})
+    command = ["systemctl", "show", "--property=NeedDaemonReload", "--value", *units]
+    code, output, error = run(command)
+    if code != 0:
+        raise _service_unit.ServiceError(f"{' '.join(command)} failed with status {code}: {error.strip()}")
+    return "yes" in output.split()
+
+
 def converge(installation: Installation, *, run: _service_unit.RunCommand, check_mode: bool) -> _service_unit.Outcome:
     """Bring rules, unit and drop-ins into place and start or restart the unit if they changed.
 
+    The drop-in of a service that was the gateway's before goes: without the rule that service would not start any more.
     Raises ServiceError, FileError or OSError.
     """
-    return converge_service(installation.service(), run=run, check_mode=check_mode)
+    own = gateway_drop_in(installation.gateway_unit)
+    obsolete = [path for path in drop_ins_of(_DROP_IN, _MARK) if path != own]
+    return converge_service(installation.service(), run=run, check_mode=check_mode, obsolete=obsolete)
 
 
 def converge_service(
-    service: _service_unit.Service, *, run: _service_unit.RunCommand, check_mode: bool
+    service: _service_unit.Service,
+    *,
+    run: _service_unit.RunCommand,
+    check_mode: bool,
+    obsolete: t.Sequence[str] = (),
 ) -> _service_unit.Outcome:
-    """As above, for a unit whose files are its rules and drop-ins of other units, which need no restart."""
+    """As above, for a unit whose files are its rules and drop-ins of other units, which need no restart.
+
+    ``obsolete``: drop-ins that go once all else is in place.
+    """
     drop_ins = [file for file in service.files if not file.restart]
     stale = any(_content(file.path) != file.content for file in drop_ins)
+    unread = not stale and _unread([file.path for file in drop_ins], run)
     if not check_mode:
         for file in service.files:
             os.makedirs(posixpath.dirname(file.path), mode=0o755, exist_ok=True)
-    outcome = _service_unit.converge(service, run=run, check_mode=check_mode)
-    if stale and not check_mode:
-        _service_unit.Systemd(run).require("daemon-reload")
+    try:
+        outcome = _service_unit.converge(service, run=run, check_mode=check_mode)
+        for path in () if check_mode else obsolete:
+            os.unlink(path)
+            remove_if_empty(posixpath.dirname(path))
+    finally:
+        # Also when the unit did not come up: what lies on the disk is to be what holds.
+        if (stale or unread or obsolete) and not check_mode:
+            _service_unit.Systemd(run).require("daemon-reload")
+    if unread:
+        outcome.before.append("drop-ins that systemd has not read")
+    outcome.before += obsolete
+    outcome.changed = outcome.changed or unread or bool(obsolete)
     return outcome
 
 
@@ -188,12 +236,30 @@ def load(run: _service_unit.RunCommand) -> None:
 
 def remove(gateway_unit: str, *, run: _service_unit.RunCommand, check_mode: bool) -> _service_unit.Outcome:
     """Remove unit, drop-ins, rules and record; what is not there is fine. The table itself is nft's to remove."""
-    paths = [NFTABLES_DROP_IN, _egress.RULES, _egress.RECORD]
-    if gateway_unit:
-        paths.insert(0, gateway_drop_in(gateway_unit))
-    outcome = _service_unit.remove(_egress.UNIT, paths, run=run, check_mode=check_mode)
+    drop_ins = [*drop_ins_of(_DROP_IN, _MARK), NFTABLES_DROP_IN]
+    if gateway_unit and gateway_drop_in(gateway_unit) not in drop_ins:
+        drop_ins.append(gateway_drop_in(gateway_unit))
+    return remove_service(_egress.UNIT, drop_ins, [_egress.RULES, _egress.RECORD], run=run, check_mode=check_mode)
+
+
+def remove_service(
+    name: str,
+    drop_ins: t.Sequence[str],
+    files: t.Sequence[str],
+    *,
+    run: _service_unit.RunCommand,
+    check_mode: bool,
+) -> _service_unit.Outcome:
+    """Remove a unit that loads a table, with its drop-ins of other units and its files."""
+    paths = [*drop_ins, *files]
+    outcome = _service_unit.remove(name, paths, run=run, check_mode=check_mode)
+    if not outcome.changed and _unread(drop_ins, run):
+        outcome.changed = True
+        outcome.before.append("drop-ins that systemd has not forgotten")
+        if not check_mode:
+            _service_unit.Systemd(run).require("daemon-reload")
     if not check_mode:
-        for directory in {posixpath.dirname(path) for path in paths if path != _egress.RECORD}:
+        for directory in sorted({posixpath.dirname(path) for path in [*drop_ins, _egress.RULES]}):
             remove_if_empty(directory)
     return outcome
 

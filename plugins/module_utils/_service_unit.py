@@ -357,6 +357,13 @@ def remove(service_name: str, paths: t.Sequence[str], *, run: RunCommand, check_
     unit = f"{service_name}.service"
     unit_path = posixpath.join(UNIT_DIRECTORY, unit)
     properties = systemd.show(unit)
+    if properties["NeedDaemonReload"] == "yes":
+        # A removal that was interrupted: systemd does not disable what it knows and whose file is gone.
+        outcome.changed = True
+        outcome.before.append(f"{unit} as systemd knows it")
+        if not check_mode:
+            systemd.require("daemon-reload")
+            properties = systemd.show(unit)
     if properties["LoadState"] != "not-found":
         outcome.changed, outcome.action = True, "stop"
         outcome.before.append(f"{unit} {properties['ActiveState']}")

@@ -390,7 +390,7 @@ backup_file:
   description: The copy of the file that was replaced, or null if there is none.
   returned: success
   type: str
-  sample: /var/backups/failclosed-openclaw/var-lib-openclaw-.openclaw-openclaw.json-98f63f3c7aec/20261123T211006.482113Z-0c1e6fd0a1b2
+  sample: /var/backups/failclosed-openclaw/srv-openclaw.json-991e4a529922/20261123T211006.482113Z-0c1e6fd0a1b2
 digest:
   description: SHA-256 of the edited file as it is afterwards, or as it would be in check mode. Empty if there is none.
   returned: success

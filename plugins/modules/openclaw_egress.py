@@ -294,6 +294,9 @@ def _policy(module: AnsibleModule, gateway: pwd.struct_passwd, proxy: pwd.struct
     params = module.params
     denied = _egress.parse_denied(params["denied_networks"], "denied_networks")
     clients = [_account(module, "proxy_clients", name) for name in params["proxy_clients"]]
+    for name, client in zip(params["proxy_clients"], clients):
+        if client is None:
+            module.warn(f"proxy_clients '{name}' does not exist on this host: unless it is created first, this fails.")
     guarded = None
     if proxy is not None:
         uids = tuple(client.pw_uid for client in clients if client is not None)
@@ -434,7 +437,8 @@ class _Run:
         )
         last = self.record
         proven = last is not None and last.enforced is True and record == _without_results(last)
-        if last is not None and proven and not self.reasons and not self.module.params["always"]:
+        again = self.module.params["always"] and not self.module.check_mode
+        if last is not None and proven and not self.reasons and not again:
             return last, False
         if self.module.check_mode:
             return record, False

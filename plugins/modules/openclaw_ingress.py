@@ -168,7 +168,6 @@ record:
 
 import ipaddress
 import os
-import posixpath
 import pwd
 import typing as t
 
@@ -259,9 +258,14 @@ class _Run:
         if not known:
             self.nft.check(self.rules)
         before = self.nft.listing()
-        self.outcome = _egress_service.converge_service(self.service, run=self._run, check_mode=check_mode)
+        self.outcome = _egress_service.converge_service(
+            self.service,
+            run=self._run,
+            check_mode=check_mode,
+            # A service that clients connected to before would not start any more.
+            obsolete=_ingress.drop_ins_elsewhere(self.module.params["unit"]),
+        )
         self.reasons += self.outcome.reasons
-        self._release_others()
         reason = "" if known else "the rules are new"
         if known and before is None:
             reason = "the table was not loaded"
@@ -282,20 +286,6 @@ class _Run:
             )
         return after
 
-    def _release_others(self) -> None:
-        """Take the drop-in away from a service that clients connected to before."""
-        paths = _ingress.drop_ins_elsewhere(self.module.params["unit"])
-        if not paths:
-            return
-        self.outcome.changed = True
-        self.outcome.before += paths
-        if self.module.check_mode:
-            return
-        for path in paths:
-            os.unlink(path)
-            _egress_service.remove_if_empty(posixpath.dirname(path))
-        _service_unit.Systemd(self._run).require("daemon-reload")
-
     def prove(self, listing: dict[str, t.Any]) -> tuple[dict[str, t.Any], bool]:
         """The record that holds now, and whether it differs from the last one."""
         params = self.module.params
@@ -311,16 +301,21 @@ class _Run:
         last = self.last
         unchanged = last is not None and record.as_json() == {**last, "probes": [], "enforced": None}
         proven = unchanged and last is not None and last["enforced"] is True
-        if last is not None and proven and not self.reasons and not params["always"]:
+        if not params["prove"]:
+            if last is not None and unchanged and not self.reasons:
+                return last, False
+            # What was proven was proven of a table that is gone; the proof is still to come.
+            if not self.module.check_mode:
+                _ingress.write_record(record)
+            return record.as_json(), True
+        prober = _ingress.Prober(self.policy, self.nft.counters)
+        # The service behind the rule may have changed without it, and that costs no packet to see.
+        proven = proven and all(probe.result == _egress.PASSED for probe in prober.listening())
+        if last is not None and proven and not self.reasons and (self.module.check_mode or not params["always"]):
             return last, False
         if self.module.check_mode:
             return record.as_json(), True
-        if not params["prove"]:
-            if last is not None and unchanged:
-                return last, False
-            _ingress.write_record(record)
-            return record.as_json(), True
-        probes = tuple(_ingress.Prober(self.policy, self.nft.counters).run())
+        probes = tuple(prober.run())
         values = {**vars(record), "probes": probes, "enforced": _ingress.judge(probes)}
         tried = _ingress.Record(**values)
         differs = tried.as_json() != last
@@ -373,12 +368,10 @@ def _absent(module: AnsibleModule, nft: str | None) -> dict[str, t.Any]:
         return t.cast("tuple[int, str, str]", module.run_command(list(command), data=data))
 
     unit = module.params["unit"]
-    drop_ins = [_ingress.guarded_drop_in(unit), *_ingress.drop_ins_elsewhere(unit)]
-    paths = [*drop_ins, _ingress.NFTABLES_DROP_IN, _ingress.RULES, _ingress.RECORD]
-    outcome = _service_unit.remove(_ingress.UNIT, paths, run=run, check_mode=module.check_mode)
-    if not module.check_mode:
-        for directory in sorted({posixpath.dirname(path) for path in paths}):
-            _egress_service.remove_if_empty(directory)
+    drop_ins = [_ingress.guarded_drop_in(unit), *_ingress.drop_ins_elsewhere(unit), _ingress.NFTABLES_DROP_IN]
+    outcome = _egress_service.remove_service(
+        _ingress.UNIT, drop_ins, [_ingress.RULES, _ingress.RECORD], run=run, check_mode=module.check_mode
+    )
     loaded = False
     if nft is not None:
         program = _egress.Nft(nft, run, _ingress.TABLE)

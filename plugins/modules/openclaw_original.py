@@ -68,7 +68,7 @@ found:
   description: Path of the copy that was taken; empty when there is none from before.
   type: str
   returned: always
-  sample: /var/backups/failclosed-openclaw/var-lib-openclaw-.openclaw-openclaw.json-98f63f3c7aec/20261123T211006.482113Z-0c1e6fd0a1b2
+  sample: /var/backups/failclosed-openclaw/srv-openclaw.json-991e4a529922/20261123T211006.482113Z-0c1e6fd0a1b2
 patch:
   description: The merge patch that puts back what is gone.
   type: dict

@@ -294,7 +294,7 @@ backup_file:
   description: Copy of C(openclaw.json) from before the change, empty when there is none.
   returned: success
   type: str
-  sample: /var/backups/failclosed-openclaw/var-lib-openclaw-.openclaw-openclaw.json-98f63f3c7aec/20261123T211006.482113Z-0c1e6fd0a1b2
+  sample: /var/backups/failclosed-openclaw/srv-openclaw.json-991e4a529922/20261123T211006.482113Z-0c1e6fd0a1b2
 """
 
 import base64

@@ -763,9 +763,7 @@ def table() -> str:
     for leak in LEAKS:
         marks = [*(control in leak.stopped_by for control in controls), leak.in_ci]
         findings = ", ".join(f"`{finding}`" for finding in leak.findings)
-        rows.append(
-            [f"`{leak.id}`", leak.summary, findings, *("yes" if mark else "" for mark in marks)]
-        )
+        rows.append([f"`{leak.id}`", leak.summary, findings, *("yes" if mark else "" for mark in marks)])
     return "".join(f"| {' | '.join(row)} |\n".replace("|  |", "| |") for row in rows)
 
 
