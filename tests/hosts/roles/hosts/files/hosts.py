@@ -34,7 +34,8 @@ import machine
 LABEL_SET = "failclosed.hosts.set"
 LABEL_MADE_OF = "failclosed.hosts.made-of"
 # With SYS_ADMIN or --privileged, PrivateUsers= and LoadCredential= fail inside the host.
-CAPABILITY = "NET_ADMIN"
+# The second is any machine's root's: without it nobody but the gateway's user could read the gateway's environment.
+CAPABILITIES = "NET_ADMIN,SYS_PTRACE"
 AT_ONCE = 4
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 
@@ -68,7 +69,7 @@ def overlay(files: list[dict[str, str]]) -> bytes:
 
 def made_of(host: dict[str, Any]) -> str:
     """Return a digest of everything that a running host cannot change any more."""
-    text = json.dumps([host["image"], host["ipv4"], host["ipv6"], CAPABILITY])
+    text = json.dumps([host["image"], host["ipv4"], host["ipv6"], CAPABILITIES])
     return hashlib.sha256(text.encode() + overlay(host["files"])).hexdigest()
 
 
@@ -86,7 +87,7 @@ def working_runtime(image: str, network: str) -> str:
     for runtime in machine.runtimes():
         tried = machine.run(
             ["podman", "run", "--rm", "--runtime", runtime, "--network", network,
-             *ulimit_options(), "--cap-add", CAPABILITY, image, "/bin/true"],
+             *ulimit_options(), "--cap-add", CAPABILITIES, image, "/bin/true"],
             check=False,
         )  # fmt: skip
         if tried.returncode == 0:
@@ -105,7 +106,7 @@ def start_new(name_of_set: str, network: str, runtime: str, host: dict[str, Any]
     machine.run(
         ["podman", "create", "--name", name, "--hostname", host["name"],
          "--label", f"{LABEL_SET}={name_of_set}", "--label", f"{LABEL_MADE_OF}={made_of(host)}",
-         "--runtime", runtime, "--systemd=always", "--cap-add", CAPABILITY, "--no-hosts",
+         "--runtime", runtime, "--systemd=always", "--cap-add", CAPABILITIES, "--no-hosts",
          "--network", f"{network}:{','.join(addresses)}", *ulimit_options(),
          host["image"], "/sbin/init"],
     )  # fmt: skip
