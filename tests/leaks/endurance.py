@@ -96,14 +96,14 @@ class ProxyProcess(simulators.Proxy):
 def run(world: World, proxy: ProxyProcess, seconds: float) -> dict[str, Any]:
     """Turns until the time is over; every combination of fault and trigger in turn."""
     world.internet.reset()
-    let_through, blocked = kernel_rules.packets("counting"), kernel_rules.packets("default")
+    let_through, refused = kernel_rules.packets_let_through(), kernel_rules.packets_refused()
     combinations = 0
     deadline = time.monotonic() + seconds
     for fault, trigger in itertools.cycle(itertools.product(FAULTS, TRIGGERS)):
         if time.monotonic() > deadline:
             break
         combinations += 1
-        leak = Leak("turn", "", "", trigger, (), ())
+        leak = Leak("turn", "", trigger, (), ())
         if fault in ("killed", "stopped"):
             proxy.end(signal.SIGKILL if fault == "killed" else signal.SIGTERM)
             # What a tool call needs from the proxy it cannot get now, so that it is a plain turn.
@@ -121,8 +121,8 @@ def run(world: World, proxy: ProxyProcess, seconds: float) -> dict[str, Any]:
         "of": len(FAULTS) * len(TRIGGERS),
         "direct_requests": len(world.internet.model_requests()),
         "direct_connections": sum(world.internet.counts(name)["connections"] for name in simulators.DIRECT),
-        "packets_let_through": kernel_rules.packets("counting") - let_through,
-        "packets_blocked": kernel_rules.packets("default") - blocked,
+        "packets_let_through": kernel_rules.packets_let_through() - let_through,
+        "packets_refused": kernel_rules.packets_refused() - refused,
     }
 
 
@@ -135,12 +135,12 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="failclosed-endurance.") as directory,
         running_world(Path(directory), proxy=proxy) as world,
-        kernel_rules.loaded("counting", kernel_rules.COUNTING, real_openclaw.UID),
+        kernel_rules.counting(real_openclaw.UID),
     ):
         world.turn("main")
         world.plant_state(BY_ID["session-override"])
         world.plant_configuration("plain", BY_ID["agent-fallback"])
-        with kernel_rules.loaded("default", kernel_rules.DEFAULT_EGRESS, real_openclaw.UID):
+        with kernel_rules.loaded(kernel_rules.policy(real_openclaw.UID)):
             world.configure(world.rolled_out())
             guarded = run(world, proxy, options.seconds)
             print(json.dumps({"guard": True, **guarded}), flush=True)

@@ -97,7 +97,7 @@ def test_the_tables_that_the_audit_is_tested_on_are_openclaws(world: World, tmp_
 @pytest.fixture(scope="module")
 def default_rule(world: World) -> Iterator[None]:
     world.enter("default egress")
-    with kernel_rules.loaded("default", kernel_rules.DEFAULT_EGRESS, real_openclaw.UID):
+    with kernel_rules.loaded(kernel_rules.policy(real_openclaw.UID)):
         yield
         # Conversations that were blocked would get through now.
         world.openclaw.stop_gateway()
@@ -105,12 +105,12 @@ def default_rule(world: World) -> Iterator[None]:
 
 def assert_blocked(world: World, leak: Leak) -> None:
     """OpenClaw tries, the rule counts, and nothing arrives."""
-    before = kernel_rules.packets("default", "strict")
+    before = kernel_rules.packets_refused()
     # After a failed try OpenClaw leaves a provider alone for a minute.
     for _attempt in range(8):
         seen = world.set_off(leak, "plain", expected=False, patience=10)
         assert seen.direct == []
-        if kernel_rules.packets("default", "strict") > before:
+        if kernel_rules.packets_refused() > before:
             return
         time.sleep(15)
     raise AssertionError("OpenClaw has not even tried")
@@ -129,7 +129,7 @@ def test_the_default_rule_alone_blocks_it_or_does_not(world: World, default_rule
 
 @pytest.fixture(scope="module")
 def strict_rule(world: World, default_rule: None) -> Iterator[None]:
-    with kernel_rules.loaded("strict", kernel_rules.STRICT_EGRESS, real_openclaw.UID):
+    with kernel_rules.loaded(kernel_rules.policy(real_openclaw.UID, strict=True)):
         yield
         world.openclaw.stop_gateway()
 
