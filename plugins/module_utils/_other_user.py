@@ -84,8 +84,10 @@ def call_as(uid: int, gid: int, function: Callable[[], Answer], *, timeout_secon
         raise OtherUserError("it takes too long, or gives too much")
     try:
         document = json.loads(content)
-    except ValueError:
-        raise OtherUserError(f"a process of uid {uid} ended without an answer") from None
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or not ("answer" in document or "error" in document):
+        raise OtherUserError(f"a process of uid {uid} ended without an answer")
     if "error" in document:
         # What it says may come from whoever owns the files, and it ends on a terminal.
         raise OtherUserError("".join(each for each in str(document["error"]) if each.isprintable()))

@@ -621,9 +621,13 @@ def now() -> str:
 
 
 class StoppedService:
-    """A service that is stopped inside a with block and runs again after it, whatever happens to this process."""
+    """A service that is stopped inside a with block and runs again after it, whatever happens to this process.
+
+    ``disturbed``: whether systemd was told to stop it, also where that failed.
+    """
 
     def __init__(self, name: str, run: t.Callable[[list[str]], tuple[int, str, str]], *, restore_seconds: int) -> None:
+        self.disturbed = False
         self._unit = f"{name}.service"
         self._timer = f"failclosed-restore-{name}"
         self._run = run
@@ -653,6 +657,7 @@ class StoppedService:
                 self._unit,
             ]
         )
+        self.disturbed = True
         try:
             self._require(["systemctl", "stop", self._unit])
         except VerificationError:

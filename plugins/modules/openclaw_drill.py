@@ -16,7 +16,8 @@ description:
   - A timer of systemd starts the proxy again after O(restore_seconds), whatever happens to this module, to the
     connection or to the controller. Otherwise it is started again at once.
   - What is tried is the rule in the record that M(failclosed.openclaw.openclaw_egress) keeps. Nothing is written.
-  - Fails when something is not as expected or could not be tried.
+  - Fails when something is not as expected or could not be tried. What had been tried by then is returned all the same,
+    and whether the proxy was started again.
 author:
   - failclosed.openclaw authors (@failclosed)
 attributes:
@@ -113,7 +114,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 passed:
-  description: Whether everything that was tried was as it must be; none (unknown) in check mode.
+  description:
+    - Whether everything that was tried was as it must be; none (unknown) in check mode, and when the drill could not be
+      held to its end.
   type: bool
   returned: always
   sample: true
@@ -168,6 +171,16 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils._verification 
 _REPAIR = "Run site.yml again; if it comes back, another program changes the kernel's rules."
 # What the probes need with the proxy stopped, on a slow host.
 _SPARE_SECONDS = 15
+# What keeps a drill from being held, before the proxy is stopped or while it is.
+CANNOT_BE_HELD = (
+    _verification.VerificationError,
+    _egress.EgressError,
+    _other_user.OtherUserError,
+    _openclaw.OpenClawError,
+    _files.FileError,
+    OSError,
+    ValueError,
+)
 
 
 def summary(identifier: str, probes: t.Sequence[_egress.Probe], what: str) -> Check:
@@ -192,6 +205,7 @@ class Drill:
         self.nft = _egress.Nft(_egress_service.find_nft() or "nft", self._run)
         self.checks: list[Check] = []
         self.stopped_seconds = 0.0
+        self.disturbed = False
         self.expectation = self._expectation()
 
     def _run(self, command: t.Sequence[str], data: str | None = None) -> tuple[int, str, str]:
@@ -274,32 +288,76 @@ class Drill:
         stopped = _verification.StoppedService(
             params["proxy_service"], self._run, restore_seconds=params["restore_seconds"]
         )
+        remedy = f"Look with: systemctl status {params['proxy_service']}"
         began = time.monotonic()
         number = len(self.checks)
+        is_stopped = False
+        interruption: Exception | None = None
+        started_again: Check | None = None
         try:
             with stopped:
-                self.checks.append(self._closed())
-                self._probe(record, "-while-stopped", "127.0.0.1")
-                if command_line is not None:
-                    self.checks.append(_verification.check_model_run_fails(command_line))
-                late = time.monotonic() - began >= params["restore_seconds"]
+                is_stopped = True
+                try:
+                    self._try_while_stopped(record, command_line)
+                except CANNOT_BE_HELD as error:
+                    # Raised once it is known whether the proxy runs again.
+                    interruption = error
+                if time.monotonic() - began >= params["restore_seconds"]:
+                    self._take_back(number)
         except _verification.VerificationError as error:
-            self.checks.append(
-                Check("proxy-started-again", FAILED, str(error), "Look with: systemctl status openclaw-proxy")
-            )
-            return
+            if is_stopped:
+                started_again = Check("proxy-started-again", FAILED, str(error), remedy)
+            else:
+                self.checks.append(Check("proxy-stopped", UNKNOWN, str(error), remedy))
         finally:
-            self.stopped_seconds = round(time.monotonic() - began, 1)
-        if late:
-            remedy = "Give openclaw_verify_drill_restore_seconds more."
-            why = f"not certain: the timer may have started the proxy after {params['restore_seconds']} s"
-            self.checks[number:] = [Check(check.id, UNKNOWN, why, remedy) for check in self.checks[number:]]
-        back = _verification.check_proxy(self.expectation)
-        wrong = [check for check in back if check.result != PASSED]
-        detail = wrong[0].detail if wrong else f"after {self.stopped_seconds} s"
-        self.checks.append(
-            Check("proxy-started-again", FAILED if wrong else PASSED, detail, wrong[0].remedy if wrong else "")
-        )
+            self.disturbed = stopped.disturbed
+            if stopped.disturbed:
+                self.stopped_seconds = round(time.monotonic() - began, 1)
+        if stopped.disturbed:
+            self.checks.append(started_again or self._started_again())
+        if interruption is not None:
+            raise interruption
+
+    def _try_while_stopped(self, record: _egress.Record, command_line: _verification.CommandLine | None) -> None:
+        self.checks.append(self._closed())
+        self._probe(record, "-while-stopped", "127.0.0.1")
+        if command_line is not None:
+            self.checks.append(_verification.check_model_run_fails(command_line))
+
+    def _take_back(self, number: int) -> None:
+        """Make the checks from ``number`` on unknown: what they saw may be the proxy that the timer started."""
+        remedy = "Give openclaw_verify_drill_restore_seconds more."
+        why = f"not certain: the timer may have started the proxy after {self.params['restore_seconds']} s"
+        self.checks[number:] = [Check(check.id, UNKNOWN, why, remedy) for check in self.checks[number:]]
+
+    def _started_again(self) -> Check:
+        try:
+            wrong = [check for check in _verification.check_proxy(self.expectation) if check.result != PASSED]
+        except CANNOT_BE_HELD as error:
+            remedy = f"Look with: systemctl status {self.params['proxy_service']}"
+            return Check("proxy-started-again", UNKNOWN, str(error), remedy)
+        if wrong:
+            return Check("proxy-started-again", FAILED, wrong[0].detail, wrong[0].remedy)
+        return Check("proxy-started-again", PASSED, f"after {self.stopped_seconds} s")
+
+    def result(self, passed: bool | None) -> dict[str, t.Any]:
+        """What is known so far, as the module returns it."""
+        return {
+            "changed": self.disturbed,
+            "passed": passed,
+            "checks": [asdict(check) for check in self.checks],
+            "stopped_seconds": self.stopped_seconds,
+        }
+
+    def aftermath(self) -> str:
+        """In a sentence whether the proxy runs again; empty where it was not stopped."""
+        if not self.disturbed:
+            return ""
+        for check in self.checks:
+            if check.id == "proxy-started-again" and check.result == PASSED:
+                return f" The proxy was started again after {self.stopped_seconds} s."
+        service = self.params["proxy_service"]
+        return f" It is not certain that the proxy was started again; look with: systemctl status {service}."
 
 
 def main() -> None:
@@ -344,28 +402,19 @@ def main() -> None:
         )
     try:
         drill = Drill(module)
-        drill.run()
-    except (
-        _verification.VerificationError,
-        _egress.EgressError,
-        _other_user.OtherUserError,
-        _openclaw.OpenClawError,
-        _files.FileError,
-        OSError,
-        ValueError,
-    ) as error:
+    except CANNOT_BE_HELD as error:
         module.fail_json(msg=f"The drill could not be held: {error}", passed=None, checks=[], stopped_seconds=0.0)
-    result: dict[str, t.Any] = {
-        "changed": drill.stopped_seconds > 0,
-        "passed": all(check.result == PASSED for check in drill.checks),
-        "checks": [asdict(check) for check in drill.checks],
-        "stopped_seconds": drill.stopped_seconds,
-    }
+    try:
+        drill.run()
+    except CANNOT_BE_HELD as error:
+        what = "was broken off" if drill.disturbed else "could not be held"
+        module.fail_json(msg=f"The drill {what}: {str(error).rstrip('.')}.{drill.aftermath()}", **drill.result(None))
+    result = drill.result(all(check.result == PASSED for check in drill.checks))
     if result["passed"]:
         module.exit_json(**result)
     wrong = [check for check in drill.checks if check.result != PASSED]
     problems = [f"{check.id}: {check.result}: {check.detail}. {check.remedy}".strip() for check in wrong]
-    module.fail_json(msg=f"The drill has not passed. {' | '.join(problems)}", **result)
+    module.fail_json(msg=f"The drill has not passed. {' | '.join(problems)}{drill.aftermath()}", **result)
 
 
 if __name__ == "__main__":

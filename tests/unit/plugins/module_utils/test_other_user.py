@@ -67,6 +67,20 @@ def test_what_is_no_json_is_an_error() -> None:
         _other_user.call_as(*ME, object, timeout_seconds=20)
 
 
+@pytest.mark.parametrize(
+    "answer", [b"", b"5", b"null", b"[]", b'"answer"', b"{}", b'{"answer": 1', b"[" * 200_000, b"\xff"]
+)
+def test_an_answer_of_another_form_is_an_error(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = _other_user._write
+    monkeypatch.setattr(_other_user, "_write", lambda descriptor, _content: written(descriptor, answer))
+    with pytest.raises(_other_user.OtherUserError, match=f"^a process of uid {ME[0]} ended without an answer$"):
+        _other_user.call_as(*ME, lambda: 1, timeout_seconds=20)
+
+
+def test_an_answer_of_nothing_is_an_answer() -> None:
+    assert _other_user.call_as(*ME, lambda: None, timeout_seconds=20) is None
+
+
 @pytest.mark.parametrize("inherited", [0, 2 * _other_user.MEMORY_BYTES])
 def test_the_memory_is_bounded_on_top_of_what_the_caller_has(inherited: int) -> None:
     def maps(size: int) -> bool:
