@@ -271,7 +271,8 @@ def _check_contradictions(declared: Declared) -> None:
     wanted = [(path, "patch") for path, value in leaves(patch) if value is not None]
     wanted += [(path, "secrets") for path in declared.secret_paths]
     wanted += [(path, "members_present") for path, _members in declared.members_present]
-    for path, option in wanted:
+    # To take back what was written does not contradict that the whole of it goes.
+    for path, option in () if declared.desired.reverse else wanted:
         for absent in declared.absent_paths:
             if _starts_with(path, absent):
                 raise DesiredStateError(
@@ -374,15 +375,24 @@ def desired_value(declared: Declared, before: Any) -> Outcome:
     """
     check_assertions(declared, before)
     notes: list[tuple[Path, str, str]] = []
-    after = _reversed(declared, before, notes) if declared.desired.reverse else _forward(declared, before, notes)
+    if not declared.desired.reverse:
+        after = _without_members(declared, _forward(declared, before, notes))
+        return Outcome(_without_absent(declared, after), tuple(notes))
+    after = _without_members(declared, _reversed(declared, _without_absent(declared, before), notes))
     for path in declared.absent_paths:
-        if isinstance(lookup(after, path[:-1]), list):
+        after = _without_empty_parents(after, before, path[:-1])
+    return Outcome(after, tuple(notes))
+
+
+def _without_absent(declared: Declared, value: Any) -> Any:
+    for path in declared.absent_paths:
+        if isinstance(lookup(value, path[:-1]), list):
             raise DesiredStateError(
                 f"absent_paths: {format_path(path)} is an element of a list; the next one would take its place, and the"
                 " next run would remove that one too. Use members_absent, or set the whole list in patch."
             )
-        after = remove_value(after, path)
-    return Outcome(after, tuple(notes))
+        value = remove_value(value, path)
+    return value
 
 
 def _forward(declared: Declared, before: Any, notes: list[tuple[Path, str, str]]) -> Any:
@@ -412,6 +422,10 @@ def _forward(declared: Declared, before: Any, notes: list[tuple[Path, str, str]]
         missing = [member for member in present if member not in current]
         if missing or is_absent(lookup(after, path)):
             after = set_value(after, path, [*current, *missing])
+    return after
+
+
+def _without_members(declared: Declared, after: Any) -> Any:
     for path, absent in declared.members_absent:
         current = _list_at(after, path, "members_absent")
         if any(member in absent for member in current if isinstance(member, str)):

@@ -75,8 +75,8 @@ options:
       - C(clawhub:NAME@VERSION), fetched by OpenClaw.
       - C(marketplace:PLUGIN@MARKETPLACE), fetched by OpenClaw, with an absolute path, C(OWNER/REPOSITORY) or an https
         address as the marketplace, and with O(version).
-      - The last two were tested with a program in OpenClaw's place, and with a marketplace in a directory; ClawHub itself
-        and marketplaces elsewhere were never reached by a test.
+      - The last two were tested with a program in OpenClaw's place, and with a marketplace in a directory; ClawHub
+        itself and marketplaces elsewhere were never reached by a test.
       - Dependencies are not installed. A plugin that has some must bring them along in its C(node_modules).
     type: str
   content:

@@ -278,6 +278,24 @@ class TestReverse:
         assert "bind" not in host.value()["gateway"] and "meta" in host.value()
         assert [finding["path"] for finding in result.findings if finding["source"] == "edit"] == ["channels.x.a"]
 
+    def test_takes_a_part_that_somebody_changed_with_the_whole_and_with_what_it_empties(self, host: Host) -> None:
+        options: dict[str, Any] = {"patch": self.PATCH, "absent_paths": ["channels.x"], "reverse": True}
+        host.edit(patch=self.PATCH)
+        host.edit(patch={"channels": {"x": {"a": 2}}})
+        result = host.edit(**options)
+        assert "channels" not in host.value()
+        assert [finding for finding in result.findings if finding["source"] == "edit"] == []
+        assert not host.edit(**options).changed
+
+    def test_leaves_an_object_that_was_empty_before(self, host: Host) -> None:
+        host.write("{ channels: {} }")
+        assert not host.edit(patch={"other": 1}, reverse=True, absent_paths=["channels.x"]).changed
+
+    def test_members_that_must_not_be_there_go_in_both_directions(self, host: Host) -> None:
+        host.write('{ plugins: { deny: ["x", "y"] } }')
+        host.edit(reverse=True, members_absent={"plugins.deny": ["x"]})
+        assert host.value() == {"plugins": {"deny": ["y"]}}
+
     def test_never_creates_or_deletes_the_file(self, host: Host) -> None:
         host.path.unlink()
         assert not host.edit(patch=self.PATCH, reverse=True).changed
