@@ -19,13 +19,17 @@ import time
 import typing as t
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ansible_collections.failclosed.openclaw.plugins.module_utils import _files
 
 MAXIMUM_SECRET_BYTES = 65536
 MINIMUM_GENERATED_BYTES = 16
-# useradd --system stays below; Debian Policy 9.2.2.
-FIRST_LOGIN_UID = 1000
+# What is below belongs to the distribution, with the same number on every host; Debian Policy 9.2.2.
+FIRST_SYSTEM_ID = 100
+# useradd --system stays below, unless the file says otherwise; see login.defs(5).
+FIRST_LOGIN_ID = 1000
+LOGIN_DEFINITIONS = "/etc/login.defs"
 # Where any user may leave something behind.
 SHARED_DIRECTORIES = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # noqa: S108
 # Somebody who names one of these as a service's own directory has mistyped; see hier(7).
@@ -78,8 +82,9 @@ class Account:
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory that shall exist; ``mode`` are permission bits. ``only_if_empty``: when it is removed.
+    """A directory that shall exist; ``mode`` are permission bits.
 
+    ``only_if_empty``: it may be shared with others, so it is removed only then, and one of the system is left as it is.
     ``exclusive``: no file but the given secrets stays in it.
     """
 
@@ -174,16 +179,87 @@ def _describe(path: str, status: os.stat_result) -> str:
     return f"{path} {owner}:{group} {stat.S_IMODE(status.st_mode):04o}"
 
 
+def _first_login_id() -> int:
+    """The first number of people; as for useradd, a line that holds no number does not count."""
+    first = FIRST_LOGIN_ID
+    with suppress(FileNotFoundError), Path(LOGIN_DEFINITIONS).open(encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            match = re.fullmatch(r"\s*UID_MIN\s+([0-9]+)\s*", line)
+            if match:
+                first = int(match.group(1))
+    return first
+
+
+def _refuse_foreign_account(account: Account, found: pwd.struct_passwd) -> None:
+    """Raise AccountError unless the account is the service's own.
+
+    Whatever is taken for the service's own here gets another home and shell, and is removed with its processes and
+    files later. So its number decides first: root, what the distribution numbers itself (proxy is 13 on every Debian)
+    and people are never a service of this collection, which useradd --system numbers. In between are the accounts of
+    other packages (stunnel4, postgres), and of two things one has to tell that an account is none of them:
+
+    - It has the wanted home. So has what this module made, and what an administrator made beforehand for this service;
+      that of a package has the package's, which is refused where it is a directory of the system.
+    - It has the comment that this module gives. Then the module made it, and only the variable of its home is another
+      now. The account itself cannot write its comment: that takes a password, and useradd gives none.
+    """
+    name, uid = account.name, found.pw_uid
+    first_login_id = _first_login_id()
+    if uid == 0:
+        raise AccountError(f"user {name} is uid 0; a service needs an account of its own: choose another name")
+    if uid < FIRST_SYSTEM_ID:
+        raise AccountError(
+            f"user {name} is there already, with uid {uid}: below {FIRST_SYSTEM_ID} are accounts of the distribution,"
+            " whose home and shell are not changed here. Choose another name for the service"
+        )
+    if uid >= first_login_id:
+        raise AccountError(
+            f"user {name} is there already, with uid {uid}: that is a person's account, as all are from"
+            f" {first_login_id} on, whose home and shell are not changed here. Choose another name for the service"
+        )
+    is_made_here = account.comment != "" and found.pw_gecos == account.comment
+    if posixpath.normpath(found.pw_dir) != posixpath.normpath(account.home) and not is_made_here:
+        raise AccountError(
+            f"user {name} is there already, with uid {uid}, home {found.pw_dir} and comment '{found.pw_gecos}': nothing"
+            f" tells that it is this service's, whose home is {account.home}, so it is left as it is. Choose another"
+            f" name for the service, or, if the account is its own: usermod --home {account.home} {name}"
+        )
+
+
+def _refuse_foreign_group(name: str) -> None:
+    """Raise AccountError unless a group without a user of its name may be what is left of a user removed by hand."""
+    found = grp.getgrnam(name)
+    if found.gr_mem or not FIRST_SYSTEM_ID <= found.gr_gid < _first_login_id():
+        raise AccountError(
+            f"group {name} is there already, with gid {found.gr_gid} and {', '.join(found.gr_mem) or 'nobody'} in it,"
+            f" and there is no user {name}: the service would get what is allowed to that group. Choose another name"
+            " for the service"
+        )
+
+
+def _refuse_directories_of_the_system(account: Account | None, directories: t.Sequence[Directory]) -> None:
+    """Raise AccountError for what `remove` would refuse: it would get another owner and mode, and never them back."""
+    own = [directory.path for directory in directories if not directory.only_if_empty]
+    for path in own + ([account.home] if account else []):
+        if _is_of_the_system(path):
+            raise AccountError(
+                f"{path}: is not a directory of one service alone, so its owner and mode are left as they are, and no"
+                " service gets it. Name a directory that nobody else uses"
+            )
+
+
 def converge_account(account: Account, outcome: Outcome, *, run: RunCommand, check_mode: bool) -> None:
     """Create the user, or refuse one that is not what the caller thinks it is."""
     try:
         found = pwd.getpwnam(account.name)
     except KeyError:
+        group = ["--user-group"]
+        if _group_exists(account.name):
+            _refuse_foreign_group(account.name)
+            group = ["--gid", account.name]
         outcome.note("", f"user {account.name}, home {account.home}, shell {account.shell}")
         if check_mode:
             return
-        # A group of this name may be there already, left by a user that was removed by hand.
-        group = ["--gid", account.name] if _group_exists(account.name) else ["--user-group"]
         code, _output, error = run(
             [
                 "useradd",
@@ -202,13 +278,7 @@ def converge_account(account: Account, outcome: Outcome, *, run: RunCommand, che
         if code != 0:
             raise AccountError(f"useradd {account.name} failed with status {code}: {error.strip()}") from None
         return
-    if found.pw_uid == 0:
-        raise AccountError(f"user {account.name} is uid 0; a service needs an account of its own: choose another name")
-    if found.pw_uid >= FIRST_LOGIN_UID:
-        raise AccountError(
-            f"user {account.name} is there already, with uid {found.pw_uid}: that is a person's account, whose home and"
-            " shell are not changed here. Choose another name for the service"
-        )
+    _refuse_foreign_account(account, found)
     if found.pw_dir != account.home or found.pw_shell != account.shell:
         outcome.note(
             f"user {account.name}, home {found.pw_dir}, shell {found.pw_shell}",
@@ -456,15 +526,17 @@ def converge(
 ) -> Outcome:
     """Converge account, directories and secrets in this order, after ``pairs`` were looked at.
 
-    Raises AccountError, FileError or OSError.
+    Raises AccountError, FileError or OSError; for an account or a directory of somebody else's before anything changes.
     """
     outcome = Outcome()
+    _refuse_directories_of_the_system(account, directories)
     for pair in pairs:
         check_pair(pair, secret_files)
     if account is not None:
         converge_account(account, outcome, run=run, check_mode=check_mode)
     for directory in directories:
-        converge_directory(directory, outcome, check_mode=check_mode)
+        if not _is_of_the_system(directory.path):
+            converge_directory(directory, outcome, check_mode=check_mode)
     for secret in secret_files:
         converge_secret(secret, outcome, check_mode=check_mode)
     for directory in directories:
@@ -510,7 +582,7 @@ def remove(
 
 
 def _is_of_the_system(path: str) -> bool:
-    """Whether removing the path would remove what does not belong to one service; also where a link leads to it."""
+    """Whether the path is, or is a part of, what does not belong to one service; also where a link leads to it."""
     plain = posixpath.normpath("/" + path.strip("/"))
     parent, name = posixpath.split(plain)
     # Not the last link itself: that one would be removed, and not what it leads to.
@@ -523,7 +595,7 @@ def _service_account(account: Account) -> pwd.struct_passwd | None:
         found = pwd.getpwnam(account.name)
     except KeyError:
         return None
-    if found.pw_uid == 0 or found.pw_uid >= FIRST_LOGIN_UID or found.pw_dir != account.home:
+    if not FIRST_SYSTEM_ID <= found.pw_uid < _first_login_id() or found.pw_dir != account.home:
         raise AccountError(
             f"user {account.name} has uid {found.pw_uid} and home {found.pw_dir}, so it is not the service's account"
             f" with home {account.home}, and is not removed. Name the account and the home that were installed"

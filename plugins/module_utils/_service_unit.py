@@ -11,12 +11,14 @@ reads was last replaced. Both are root's word; the environment and the files of 
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import os
 import posixpath
 import stat
 import time
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,9 +36,12 @@ _PROPERTIES = (
     "Result",
     "ExecMainCode",
     "ExecMainStatus",
+    "ExecMainStartTimestamp",
     "ExecMainStartTimestampMonotonic",
     "StatusText",
 )
+# Between the two readings of a clock this process may have waited for the processor.
+_READING_SECONDS = 0.1
 
 RunCommand = t.Callable[[list[str]], tuple[int, str, str]]
 
@@ -114,7 +119,9 @@ class Systemd:
 
     def show(self, unit: str) -> dict[str, str]:
         """Return the properties of a unit that this module looks at; a missing property is an empty string."""
-        code, output, error = self._run(["systemctl", "show", f"--property={','.join(_PROPERTIES)}", unit])
+        # Times are shown in the host's zone, whose name alone does not tell which one it is.
+        command = ["env", "TZ=UTC", "systemctl", "show", f"--property={','.join(_PROPERTIES)}", unit]
+        code, output, error = self._run(command)
         if code != 0:
             raise ServiceError(f"systemctl show {unit} failed with status {code}: {error.strip()}")
         found = dict.fromkeys(_PROPERTIES, "")
@@ -162,15 +169,53 @@ def _changed_at(path: str) -> float | None:
         return None
 
 
+def _shown_time(text: str) -> int | None:
+    """Seconds since the epoch, cut off, of a time that systemctl shows in UTC; None when it shows none."""
+    if text in ("", "n/a"):
+        return None
+    try:
+        # The day of the week is said, too.
+        return calendar.timegm(time.strptime(text.partition(" ")[2], "%Y-%m-%d %H:%M:%S UTC"))
+    except ValueError:
+        raise ServiceError(
+            f"systemctl show: ExecMainStartTimestamp is '{text}', which is no time like 'Thu 2026-01-01 00:00:00 UTC';"
+            " so it cannot be told whether the service has to be restarted. Restart it by hand, and report this"
+        ) from None
+
+
+def _started_at(properties: dict[str, str]) -> float:
+    """When the service's main process started, in seconds since the epoch as files are dated; the earliest it may be.
+
+    By the monotonic clock that is exact as long as it and the clock of the date ran side by side. While the host is
+    suspended, or a virtual machine paused, only the date goes on, and the process seems to have started later than it
+    did; the date of then is right after that, to the second. It is wrong where the date was set back since, and the
+    monotonic clock right. Where the two disagree the earlier one counts: a restart too many is better than one too few.
+    """
+    seen = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    seen += _number(properties["ExecMainStartTimestampMonotonic"]) / 1e6
+    shown = _shown_time(properties["ExecMainStartTimestamp"])
+    if shown is None or shown - _READING_SECONDS <= seen <= shown + 1 + _READING_SECONDS:
+        return seen
+    return min(seen, shown)
+
+
 def started_before(properties: dict[str, str], paths: t.Iterable[str]) -> str | None:
-    """Return the first of ``paths`` that is newer than the service's main process."""
-    started = _number(properties["ExecMainStartTimestampMonotonic"]) / 1e6
-    offset = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    """Return the first of ``paths`` that is newer than the service's main process; raises ServiceError."""
+    started = _started_at(properties)
     for path in paths:
         changed = _changed_at(path)
-        if changed is not None and changed - offset > started:
+        if changed is not None and changed > started:
             return path
     return None
+
+
+def _date_back(paths: t.Iterable[str]) -> None:
+    """Date files of the future now: since the clock was set back they would make a restart due in every run."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            status = os.stat(path)
+            if status.st_ctime > time.time():
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _read(path: str) -> _files.FileState | None:
@@ -308,8 +353,8 @@ def converge(service: Service, *, run: RunCommand, check_mode: bool) -> Outcome:
         outcome.after.append(f"{unit} enabled")
         if not check_mode:
             systemd.require("enable", "--quiet", unit)
+    inputs = [service.unit_file.path, *(file.path for file in service.files if file.restart), *service.watched]
     if active and not reasons:
-        inputs = [service.unit_file.path, *(file.path for file in service.files if file.restart), *service.watched]
         newer = started_before(properties, inputs)
         if newer is not None:
             reasons.append(f"{newer} is newer than the running process")
@@ -323,6 +368,7 @@ def converge(service: Service, *, run: RunCommand, check_mode: bool) -> Outcome:
         outcome.after.append(f"{unit} {outcome.action}ed: {'; '.join(outcome.reasons)}")
     if not check_mode:
         if outcome.action != "none":
+            _date_back(inputs)
             _start(systemd, service, outcome.action, properties)
         if service.ready is not None:
             # A restart by hand starts the count anew; what counts is how often it falls over from here on.

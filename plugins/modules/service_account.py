@@ -33,8 +33,12 @@ options:
       - With V(absent), O(directories) are removed with everything below them, and so is the account of O(name) with its
         group, its processes, O(home), and what it left in the directories for temporary files. O(secrets) may not be
         named then; they go with their directory.
-      - An account with another home or a person's uid is refused, and so is a directory of the system such as C(/etc)
-        or of a person, before anything is removed. What is mounted below a directory is not removed, and an error.
+      - With both, an account that is not the service's is refused before anything changes, and so is a directory of the
+        system such as C(/etc) or of a person, in O(directories) and O(home). The service's account has a uid from 100
+        on and below those of people (C(UID_MIN) in C(/etc/login.defs)), and the home of O(home). With V(present) the
+        home may be another one if the account has the comment of O(comment), which tells that it was made here; it is
+        corrected then.
+      - What is mounted below a directory is not removed, and an error.
     type: str
     choices: [present, absent]
     default: present
@@ -51,7 +55,7 @@ options:
     type: path
     default: /usr/sbin/nologin
   comment:
-    description: What the account is for. Used when the user is created.
+    description: What the account is for. Written when the user is created; it tells later that it was made here.
     type: str
     default: ""
   directories:
@@ -77,7 +81,7 @@ options:
       only_if_empty:
         description:
           - With O(state=absent), whether it is left alone unless nothing, or nothing but what goes before it, is in it.
-            A directory of the system is always left alone then.
+          - A directory of the system is always left alone then, also with O(state=present).
         type: bool
         default: false
       exclusive:

@@ -23,7 +23,7 @@ attributes:
     description: Predicts files, start and restart. Readiness is not asked for.
   diff_mode:
     support: full
-    description: Shows the files that would be replaced, except those with C(sensitive), and why a restart is due.
+    description: Shows the files that would be replaced, except those of O(contents), and why a restart is due.
   idempotent:
     support: full
     description: A second run changes nothing.
@@ -51,7 +51,7 @@ options:
         type: path
         required: true
       content:
-        description: Content of the file. Needed for O(state=started).
+        description: Content of the file. With O(state=started), a file has either this or a member of O(contents).
         type: str
       owner:
         description: Owner.
@@ -69,10 +69,13 @@ options:
         description: Whether the service has to be restarted when this file changed.
         type: bool
         default: true
-      sensitive:
-        description: Whether the diff and C(-vvv) must not show the content.
-        type: bool
-        default: false
+  contents:
+    description:
+      - Path of a file in O(files) to a content that neither the diff nor C(-vvv) nor the host's log may show.
+      - An option of its own, so that Ansible writes nothing of it into the host's log. All others are there before the
+        module can tell which content to mask.
+    type: dict
+    default: {}
   restart_when_changed:
     description: Texts, such as the digest of a release, whose change makes a restart due.
     type: list
@@ -124,6 +127,11 @@ EXAMPLES = r"""
         content: "{{ settings | to_nice_json }}"
         group: openclaw-proxy
         mode: "0640"
+      - path: /etc/openclaw-proxy/routes.json
+        group: openclaw-proxy
+        mode: "0640"
+    contents:
+      /etc/openclaw-proxy/routes.json: "{{ private_routes | to_nice_json }}"
     restart_when_replaced: [/etc/openclaw-proxy/credentials/upstream-key]
 
 - name: Remove the proxy's service
@@ -175,19 +183,20 @@ def _managed_file(module: AnsibleModule, options: dict[str, t.Any]) -> _service_
         mode = int(options["mode"], 8)
     except ValueError:
         module.fail_json(msg=f"files: mode of {options['path']} is '{options['mode']}': give permission bits in octal.")
-    if options["content"] is None:
-        module.fail_json(msg=f"files: {options['path']} has no content.")
-    if options["sensitive"] and options["content"]:
-        # -vvv prints the options; the sibling decides, so the argument specification cannot.
-        module.no_log_values.add(options["content"])
+    hidden = module.params["contents"].get(options["path"])
+    if (options["content"] is None) == (hidden is None):
+        found = "no content" if hidden is None else "a content, and another in contents"
+        module.fail_json(msg=f"files: {options['path']} has {found}: give either content or a member of contents.")
+    if not isinstance(hidden, (str, type(None))):
+        module.fail_json(msg=f"contents: {options['path']} is a {type(hidden).__name__}: give the text of the file.")
     return _service_unit.ManagedFile(
         path=options["path"],
-        content=options["content"].encode(),
+        content=(options["content"] if hidden is None else hidden).encode(),
         owner=options["owner"],
         group=options["group"],
         mode=mode,
         restart=options["restart"],
-        show=not options["sensitive"],
+        show=hidden is None,
     )
 
 
@@ -220,9 +229,9 @@ def main() -> None:
                     "group": {"type": "str", "default": "root"},
                     "mode": {"type": "str", "default": "0644"},
                     "restart": {"type": "bool", "default": True},
-                    "sensitive": {"type": "bool", "default": False},
                 },
             },
+            "contents": {"type": "dict", "default": {}, "no_log": True},
             "restart_when_changed": {"type": "list", "elements": "str", "default": []},
             "restart_when_replaced": {"type": "list", "elements": "path", "default": []},
             "ready": {
@@ -238,6 +247,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     name = module.params["name"]
+    unknown = sorted(set(module.params["contents"]) - {options["path"] for options in module.params["files"]})
+    if unknown:
+        module.fail_json(msg=f"contents: {unknown[0]} is no path of a file in files; name it there, or correct it.")
 
     def run(command: list[str]) -> tuple[int, str, str]:
         return t.cast("tuple[int, str, str]", module.run_command(command))

@@ -36,7 +36,7 @@ TASKS = [
             },
         }
         for role, content in (
-            ("openclaw_proxy", "{{ openclaw_proxy_files | to_json }}"),
+            ("openclaw_proxy", "{{ [openclaw_proxy_files, openclaw_proxy_hidden_contents] | to_json }}"),
             ("openclaw_provider", "{{ openclaw_provider_desired_config | to_json }}"),
         )
     ],
@@ -71,7 +71,7 @@ def render(directory: Path, variables: dict[str, Any]) -> tuple[list[dict[str, A
         check=False,
     )
     assert completed.returncode == 0, completed.stdout + completed.stderr
-    files, provider = (
+    (files, hidden), provider = (
         json.loads((directory / f"{role}.json").read_text()) for role in ("openclaw_proxy", "openclaw_provider")
     )
-    return files, provider
+    return [{**file, "content": file.get("content", hidden.get(file["path"]))} for file in files], provider

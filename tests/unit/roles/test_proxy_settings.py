@@ -44,11 +44,13 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "responses": {**CUSTOM, **UNLOCKED, "openclaw_proxy_api": "openai-responses", "openclaw_proxy_base_path": "/v1"},
     "own-login": {**CUSTOM, **UNLOCKED, "openclaw_proxy_login_command": ["/usr/bin/proxy", "--who"]},
+    "litellm-shown": {**test_bad_input.KEY, "openclaw_proxy_secure_logging": False},
     "wrong-credential": {**test_bad_input.KEY, "openclaw_proxy_credential": "foo"},
 }
 MADE = {
     "settings": "{{ openclaw_proxy_supervisor_settings }}",
     "files": "{{ openclaw_proxy_files }}",
+    "hidden": "{{ openclaw_proxy_hidden_contents }}",
     "login_program": "{{ openclaw_proxy_login_program }}",
 }
 
@@ -123,6 +125,18 @@ def test_the_supervisor_takes_its_settings(made: dict[str, Any], name: str, tmp_
         assert supervisor.read_configuration(str(path)).port == 3456
     finally:
         del sys.modules[specification.name]
+
+
+def test_the_configuration_is_hidden_unless_it_shall_be_shown(made: dict[str, Any]) -> None:
+    shown, hidden = ({file["path"]: file for file in made[name]["files"]} for name in ("litellm-shown", "litellm"))
+    supervisor, litellm = "/etc/openclaw-proxy/supervisor.json", "/etc/openclaw-proxy/litellm.yaml"
+    assert shown.keys() == hidden.keys() and made["litellm-shown"]["hidden"] == {}
+    assert made["litellm"]["hidden"].keys() == {supervisor, litellm}
+    assert json.loads(made["litellm"]["hidden"][supervisor]) == of(made, "litellm")
+    for path, file in hidden.items():
+        is_configuration = path in (supervisor, litellm)
+        assert ("content" in file) is not is_configuration and isinstance(shown[path]["content"], str)
+        assert not is_configuration or (file["mode"], file["group"]) == ("0640", "openclaw-proxy")
 
 
 @pytest.mark.parametrize(

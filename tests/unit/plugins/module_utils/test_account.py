@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import stat
@@ -77,21 +78,118 @@ def test_check_mode_predicts_the_user_and_starts_nothing() -> None:
 
 def test_failing_useradd_is_an_error_with_its_words() -> None:
     with pytest.raises(_account.AccountError, match="useradd fc-absent failed with status 3: it is broken"):
-        converge(account=_account.Account("fc-absent", "/x"), run=Commands(status=3))
+        converge(account=_account.Account("fc-absent", "/var/lib/fc"), run=Commands(status=3))
 
 
-def test_user_that_is_right_is_left_alone() -> None:
-    found = pwd.getpwnam("daemon")
+def there_is(monkeypatch: pytest.MonkeyPatch, uid: int, home: str, comment: str = "", name: str = "fc-there") -> None:
+    entry = pwd.struct_passwd((name, "x", uid, uid, comment, home, "/usr/sbin/nologin"))
+    known = {name: entry}
+    monkeypatch.setattr(pwd, "getpwnam", known.__getitem__)
+
+
+def test_user_that_is_right_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    there_is(monkeypatch, 998, "/var/lib/fc", "made by an administrator")
     run = Commands()
-    assert not converge(account=_account.Account("daemon", found.pw_dir, found.pw_shell), run=run).changed
+    assert not converge(account=_account.Account("fc-there", "/var/lib/fc", comment="A service"), run=run).changed
     assert run.seen == []
 
 
-def test_user_with_another_home_is_corrected() -> None:
-    found = pwd.getpwnam("daemon")
+def test_shell_of_a_user_with_the_wanted_home_is_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    there_is(monkeypatch, 998, "/var/lib/fc/")
     run = Commands()
-    assert converge(account=_account.Account("daemon", "/elsewhere", found.pw_shell), run=run).changed
-    assert run.seen == [["usermod", "--home", "/elsewhere", "--shell", found.pw_shell, "daemon"]]
+    assert converge(account=_account.Account("fc-there", "/var/lib/fc", "/bin/sh"), run=run).changed
+    assert run.seen == [["usermod", "--home", "/var/lib/fc", "--shell", "/bin/sh", "fc-there"]]
+
+
+def test_another_home_of_a_user_that_was_made_here_is_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    there_is(monkeypatch, 998, "/var/lib/fc-before", "A service")
+    wanted = _account.Account("fc-there", "/var/lib/fc", comment="A service")
+    run = Commands()
+    assert converge(account=wanted, run=run, check_mode=True).changed
+    assert run.seen == []
+    assert converge(account=wanted, run=run).changed
+    assert run.seen == [["usermod", "--home", "/var/lib/fc", "--shell", "/usr/sbin/nologin", "fc-there"]]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(
+    ("uid", "home", "comment", "message"),
+    [
+        # proxy of every Debian, also after something gave it the service's home and comment.
+        (13, "/bin", "proxy", "with uid 13: below 100 are accounts of the distribution"),
+        (13, "/var/lib/fc", "A service", "with uid 13: below 100 are accounts of the distribution"),
+        (99, "/var/lib/fc", "A service", "with uid 99: below 100"),
+        # Of a package.
+        (111, "/var/run/stunnel4", "stunnel4 service system account", "home /var/run/stunnel4 and comment 'stunnel4 "),
+        (111, "/var/lib/fc-other", "", "nothing tells that it is this service's"),
+        (1000, "/var/lib/fc", "A service", "with uid 1000: that is a person's account"),
+        (65534, "/nonexistent", "nobody", "with uid 65534: that is a person's account"),
+    ],
+)
+def test_account_of_somebody_else_is_refused_before_anything_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, home: str, comment: str, message: str, check_mode: bool
+) -> None:
+    there_is(monkeypatch, uid, home, comment)
+    run = Commands()
+    with pytest.raises(_account.AccountError, match=f"user fc-there .*{message}"):
+        converge(
+            account=_account.Account("fc-there", "/var/lib/fc", comment="A service"),
+            directories=[_account.Directory(str(tmp_path / "own"), OWNER, GROUP, 0o700)],
+            run=run,
+            check_mode=check_mode,
+        )
+    assert run.seen == [] and list(tmp_path.iterdir()) == []
+
+
+def test_without_a_comment_no_account_counts_as_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    there_is(monkeypatch, 111, "/var/lib/other", "")
+    with pytest.raises(_account.AccountError, match="nothing tells that it is this service's"):
+        converge(account=_account.Account("fc-there", "/var/lib/fc", comment=""))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_a_persons"),
+    [
+        ("UID_MIN\t\t\t 500\n", True),
+        ("# UID_MIN 500\nUID_MIN\t 2000 \n", False),
+        ("UID_MIN many\n", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_the_host_says_where_people_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, is_a_persons: bool
+) -> None:
+    definitions = tmp_path / "login.defs"
+    monkeypatch.setattr(_account, "LOGIN_DEFINITIONS", str(definitions))
+    if text is not None:
+        definitions.write_text(text)
+    there_is(monkeypatch, 600, "/var/lib/fc")
+    if is_a_persons:
+        with pytest.raises(_account.AccountError, match="as all are from 500 on"):
+            converge(account=_account.Account("fc-there", "/var/lib/fc"))
+    else:
+        assert not converge(account=_account.Account("fc-there", "/var/lib/fc")).changed
+
+
+@pytest.mark.parametrize(
+    ("gid", "members", "is_refused"),
+    [(4, [], True), (998, ["alice"], True), (1000, [], True), (998, [], False)],
+)
+def test_group_that_is_not_left_over_is_not_given_to_a_service(
+    monkeypatch: pytest.MonkeyPatch, gid: int, members: list[str], is_refused: bool
+) -> None:
+    monkeypatch.setattr(grp, "getgrnam", lambda name: grp.struct_group((name, "x", gid, members)))
+    run = Commands()
+    wanted = _account.Account("fc-absent", "/var/lib/fc")
+    if is_refused:
+        for check_mode in (True, False):
+            with pytest.raises(_account.AccountError, match=f"^group fc-absent is there already, with gid {gid}"):
+                converge(account=wanted, run=run, check_mode=check_mode)
+        assert run.seen == []
+    else:
+        assert converge(account=wanted, run=run).changed
+        assert run.seen[0][:4] == ["useradd", "--system", "--gid", "fc-absent"]
 
 
 def test_copy_of_a_file_in_a_missing_directory_names_that_file(tmp_path: Path) -> None:
@@ -138,16 +236,7 @@ def test_the_mark_is_there_before_the_secret_is_another(tmp_path: Path, monkeypa
 
 def test_root_is_refused_as_a_service_account() -> None:
     with pytest.raises(_account.AccountError, match="uid 0"):
-        converge(account=_account.Account("root", "/root", "/bin/bash"))
-
-
-def test_a_persons_account_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    person = pwd.struct_passwd(("openclaw", "x", 1000, 1000, "", "/home/openclaw", "/bin/bash"))
-    monkeypatch.setattr(pwd, "getpwnam", lambda _name: person)
-    run = Commands()
-    with pytest.raises(_account.AccountError, match="uid 1000: that is a person's account"):
-        converge(account=_account.Account("openclaw", "/var/lib/openclaw"), run=run)
-    assert run.seen == []
+        converge(account=_account.Account("root", "/var/lib/fc", "/bin/bash"))
 
 
 def test_directory_is_created_with_mode_and_parents_then_left_alone(tmp_path: Path) -> None:
@@ -334,35 +423,35 @@ def test_directory_that_is_not_empty_stays_if_only_an_empty_one_goes(tmp_path: P
     assert not parent.exists()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *[
-            "/",
-            "//",
-            "/etc",
-            "//etc",
-            "/etc/",
-            "//usr",
-            "/usr",
-            "/usr/lib",
-            "/usr/lib/python3",
-            "/usr/local/bin",
-            "/opt/..",
-        ],
-        *[
-            "/etc/systemd/system",
-            "/etc/ansible",
-            "/etc/nginx",
-            "/etc/cron.d",
-            "/etc/rc2.d",
-            "/etc/opt",
-            "/etc/ssl/private",
-        ],
-        *["/var/lib", "/var/lib/dpkg", "/var/lib/dpkg/info", "/var/log/journal", "/var/cache/apt", "/run/systemd"],
-        *["/home/alice", "/home/alice/", "/home/x/../alice", "/root", "/root/.ssh", "/proc/self/root/etc"],
+DIRECTORIES_OF_THE_SYSTEM = [
+    *[
+        "/",
+        "//",
+        "/etc",
+        "//etc",
+        "/etc/",
+        "//usr",
+        "/usr",
+        "/usr/lib",
+        "/usr/lib/python3",
+        "/usr/local/bin",
+        "/opt/..",
     ],
-)
+    *[
+        "/etc/systemd/system",
+        "/etc/ansible",
+        "/etc/nginx",
+        "/etc/cron.d",
+        "/etc/rc2.d",
+        "/etc/opt",
+        "/etc/ssl/private",
+    ],
+    *["/var/lib", "/var/lib/dpkg", "/var/lib/dpkg/info", "/var/log/journal", "/var/cache/apt", "/run/systemd"],
+    *["/home/alice", "/home/alice/", "/home/x/../alice", "/root", "/root/.ssh", "/proc/self/root/etc"],
+]
+
+
+@pytest.mark.parametrize("path", DIRECTORIES_OF_THE_SYSTEM)
 def test_directory_of_the_system_is_not_removed(path: str) -> None:
     directory = _account.Directory(path, OWNER, GROUP, 0o755)
     with pytest.raises(_account.AccountError, match="is not a directory of one service alone"):
@@ -395,6 +484,21 @@ def test_directory_that_a_link_leads_to_counts_by_where_it_is(tmp_path: Path) ->
     (tmp_path / "link").symlink_to("/etc")
     with pytest.raises(_account.AccountError, match="is not a directory of one service alone"):
         remove(None, tmp_path / "link/nginx", check_mode=True)
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("path", DIRECTORIES_OF_THE_SYSTEM)
+def test_directory_of_the_system_is_not_taken_over(tmp_path: Path, path: str, check_mode: bool) -> None:
+    own = _account.Directory(str(tmp_path / "own"), OWNER, GROUP, 0o755)
+    run = Commands()
+    # In check mode, so that a failure of this test does not give /etc away; nothing is known to differ there.
+    with pytest.raises(_account.AccountError, match="is not a directory of one service alone, so its owner and mode"):
+        converge(directories=[own, _account.Directory(path, "fc-absent", "fc-absent", 0o700)], check_mode=True)
+    with pytest.raises(_account.AccountError, match="is not a directory of one service alone, so its owner and mode"):
+        converge(account=_account.Account("fc-absent", path), directories=[own], run=run, check_mode=check_mode)
+    assert run.seen == [] and list(tmp_path.iterdir()) == []
+    shared = _account.Directory(path, "fc-absent", "fc-absent", 0o700, only_if_empty=True)
+    assert not converge(directories=[shared], check_mode=True).changed
 
 
 def test_nothing_is_removed_where_one_path_is_wrong(tmp_path: Path) -> None:
@@ -448,12 +552,13 @@ def test_what_cannot_be_looked_at_hides_nothing_else(tmp_path: Path, monkeypatch
     assert outcome.unseen == [f"{tmp_path}/b-private: Permission denied"]
 
 
-def test_account_that_is_not_the_services_is_not_removed() -> None:
+def test_account_that_is_not_the_services_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(_account.AccountError, match="is not removed"):
         remove(_account.Account("root", "/var/lib/fc"), check_mode=True)
-    found = pwd.getpwnam("daemon")
-    with pytest.raises(_account.AccountError, match=f"has uid {found.pw_uid} and home {found.pw_dir}"):
-        remove(_account.Account("daemon", "/var/lib/fc-other"), check_mode=True)
+    for uid, home in ((998, "/var/lib/fc-other"), (13, "/var/lib/fc"), (1000, "/var/lib/fc")):
+        there_is(monkeypatch, uid, home)
+        with pytest.raises(_account.AccountError, match=f"has uid {uid} and home {home}"):
+            remove(_account.Account("fc-there", "/var/lib/fc"), check_mode=True)
 
 
 def test_missing_account_is_fine(tmp_path: Path) -> None:

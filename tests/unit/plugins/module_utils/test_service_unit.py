@@ -15,6 +15,15 @@ from ansible_collections.failclosed.openclaw.plugins.module_utils import _readin
 UNIT = "[Service]\nExecStart=/bin/true\n"
 
 
+def started(seconds: float, *, shown: float | None = None) -> dict[str, str]:
+    """A main process that started so many seconds from now; ``shown``: by the clock of the date, if that disagrees."""
+    date = time.time() + (seconds if shown is None else shown)
+    return {
+        "ExecMainStartTimestamp": time.strftime("%a %Y-%m-%d %H:%M:%S UTC", time.gmtime(date)),
+        "ExecMainStartTimestampMonotonic": str(int((time.clock_gettime(time.CLOCK_MONOTONIC) + seconds) * 1e6)),
+    }
+
+
 class FakeSystemctl:
     """A service manager that knows one unit; refuses every command line that it was not built for."""
 
@@ -30,18 +39,17 @@ class FakeSystemctl:
             "Result": "success",
             "ExecMainCode": "0",
             "ExecMainStatus": "0",
-            "ExecMainStartTimestampMonotonic": self.now(),
+            **started(5),
             "StatusText": "",
             **properties,
         }
         self.calls: list[str] = []
         self.fail: set[str] = set()
 
-    @staticmethod
-    def now() -> str:
-        return str(int((time.clock_gettime(time.CLOCK_MONOTONIC) + 5) * 1e6))
-
     def __call__(self, command: list[str]) -> tuple[int, str, str]:
+        if command[3:4] == ["show"]:
+            assert command[:2] == ["env", "TZ=UTC"]
+            command = command[2:]
         assert command[0] == "systemctl"
         verb = command[1]
         self.calls.append(" ".join(command[1:]) if verb != "show" else "show")
@@ -51,7 +59,7 @@ class FakeSystemctl:
             assert command[2].startswith("--property=LoadState,") and command[3] == "fc-test.service"
             return 0, "".join(f"{name}={value}\n" for name, value in self.properties.items()), ""
         if verb in ("start", "restart"):
-            self.properties.update(ActiveState="active", SubState="running", ExecMainStartTimestampMonotonic=self.now())
+            self.properties.update(ActiveState="active", SubState="running", **started(5))
         elif verb == "enable":
             self.properties["UnitFileState"] = "enabled"
         elif verb == "daemon-reload":
@@ -87,7 +95,7 @@ def settled(tmp_path: Path, **options: object) -> FakeSystemctl:
     """A service that was converged once."""
     systemctl = FakeSystemctl(tmp_path)
     _service_unit.converge(service(**options), run=systemctl, check_mode=False)
-    systemctl.properties["ExecMainStartTimestampMonotonic"] = FakeSystemctl.now()
+    systemctl.properties.update(started(5))
     systemctl.calls.clear()
     return systemctl
 
@@ -167,6 +175,93 @@ def test_replaced_secret_restarts(tmp_path: Path) -> None:
     systemctl.properties["ExecMainStartTimestampMonotonic"] = "1"
     outcome = _service_unit.converge(service(watched=(str(key),)), run=systemctl, check_mode=False)
     assert outcome.action == "restart"
+
+
+@pytest.mark.parametrize(
+    ("clocks", "action"),
+    [
+        # Side by side: the file is from now.
+        ({"seconds": 3}, "none"),
+        ({"seconds": -3}, "restart"),
+        # Suspended for an hour since, after the file was written: by the monotonic clock the process is younger.
+        ({"seconds": 3600 - 3, "shown": -3}, "restart"),
+        # Suspended for an hour since, and the process started after the file was written.
+        ({"seconds": 3600 + 3, "shown": 3}, "none"),
+        # Set back by an hour since, before the file was written: by the date the process is younger.
+        ({"seconds": -3, "shown": 3600 - 3}, "restart"),
+        # Set back by an hour before the file was written and the process started.
+        ({"seconds": 3, "shown": 3}, "none"),
+    ],
+)
+def test_a_due_restart_is_not_lost_whatever_the_clocks_did(
+    tmp_path: Path, clocks: dict[str, float], action: str
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("x")
+    wanted = service(watched=(str(key),))
+    systemctl = settled(tmp_path, watched=(str(key),))
+    systemctl.properties.update(started(**clocks))
+    assert _service_unit.converge(wanted, run=systemctl, check_mode=True).action == action
+    assert _service_unit.converge(wanted, run=systemctl, check_mode=False).action == action
+    # Since the restart the two clocks agree.
+    assert not _service_unit.converge(wanted, run=systemctl, check_mode=False).changed
+
+
+def test_a_file_of_the_same_second_as_the_start_makes_no_restart_due(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("x")
+    changed = key.stat().st_ctime
+    monotonic = changed - time.time() + time.clock_gettime(time.CLOCK_MONOTONIC)
+    properties = {"ExecMainStartTimestamp": time.strftime("%a %Y-%m-%d %H:%M:%S UTC", time.gmtime(changed))}
+    for difference, newer in ((0.01, None), (-0.01, str(key))):
+        properties["ExecMainStartTimestampMonotonic"] = str(int((monotonic + difference) * 1e6))
+        assert _service_unit.started_before(properties, [str(key)]) == newer
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/New_York"])
+def test_the_date_is_understood_in_every_zone_of_the_host(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert _service_unit._shown_time("Sun 2026-10-25 01:30:00 UTC") == 1792891800
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("text", ["Sun 2026-10-25 01:30:00 CEST", "@1792891800", "yesterday"])
+def test_a_date_that_is_not_understood_is_an_error(tmp_path: Path, text: str) -> None:
+    systemctl = settled(tmp_path)
+    systemctl.properties["ExecMainStartTimestamp"] = text
+    with pytest.raises(_service_unit.ServiceError, match=f"ExecMainStartTimestamp is '{text}', which is no time"):
+        _service_unit.converge(service(), run=systemctl, check_mode=False)
+
+
+def test_a_service_without_a_date_goes_by_the_monotonic_clock(tmp_path: Path) -> None:
+    systemctl = settled(tmp_path)
+    for text in ("", "n/a"):
+        systemctl.properties["ExecMainStartTimestamp"] = text
+        assert not _service_unit.converge(service(), run=systemctl, check_mode=False).changed
+
+
+def test_a_file_of_the_future_makes_one_restart_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = tmp_path / "key"
+    key.write_text("x")
+    wanted = service(watched=(str(key), str(tmp_path / "none")))
+    systemctl = settled(tmp_path, watched=wanted.watched)
+    before = key.stat()
+    now = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now() - 3600)
+        systemctl.properties.update(started(-60))
+        assert _service_unit.converge(wanted, run=systemctl, check_mode=True).action == "restart"
+        assert key.stat() == before
+        assert _service_unit.converge(wanted, run=systemctl, check_mode=False).action == "restart"
+    # The kernel's clock was not set back, so it dates the file now.
+    after = key.stat()
+    assert after.st_ctime_ns > before.st_ctime_ns and after.st_mtime_ns == before.st_mtime_ns
+    systemctl.properties.update(started(5))
+    assert not _service_unit.converge(wanted, run=systemctl, check_mode=False).changed
 
 
 def test_loaded_unit_older_than_its_file_is_reloaded_and_restarted(tmp_path: Path) -> None:
