@@ -132,6 +132,51 @@ def test_the_sign_in_corrects_answers_closes_fallbacks_and_starts_with_what_is_t
     aliases = {reference for reference, entry in models.items() if entry.get("alias") == "claude-max-proxy"}
     assert aliases == {f"{PLUGIN_ID}/claude-a"}
     assert openclaw.config()["models"]["providers"][PLUGIN_ID]["baseUrl"] == "http://localhost:9998"
+    listed = {model["key"]: model for model in openclaw.run_json("models", "list", "--json")["models"]}
+    ours = {reference: model for reference, model in listed.items() if reference.startswith(f"{PLUGIN_ID}/")}
+    assert set(ours) == {f"{PLUGIN_ID}/claude-a", f"{PLUGIN_ID}/claude-b"}
+    assert all(model["available"] and not model.get("missing") for model in ours.values())
+    assert {"default", "alias:claude-max-proxy"} <= set(ours[f"{PLUGIN_ID}/claude-a"]["tags"])
+
+
+def reply_to(openclaw: OpenClaw, message: str) -> str:
+    """What the gateway answers in the Control UI's conversation, which needs no channel."""
+
+    def call(method: str, **parameters: object) -> dict:
+        where = {"sessionKey": "agent:main:main", **parameters}
+        return openclaw.run_json(
+            "gateway", "call", method, "--token", "test-token", "--json", "--params", json.dumps(where)
+        )
+
+    def answers_since() -> list[str]:
+        messages = call("chat.history")["messages"]
+        asked = [number for number, each in enumerate(messages) if each["role"] == "user"]
+        if len(asked) <= before:
+            return []
+        return [json.dumps(each["content"]) for each in messages[asked[-1] :] if each["role"] == "assistant"]
+
+    before = sum(each["role"] == "user" for each in call("chat.history")["messages"])
+    call("chat.send", message=message, idempotencyKey=f"turn-{before}")
+    return wait_until(answers_since, seconds=90, what=f"an answer to {message}")[-1]
+
+
+@pytest.mark.long
+def test_a_conversation_shows_its_models_and_takes_its_alias_for_one(openclaw, proxy):
+    openclaw.write_config(plugin_config={"autoStart": False})
+    models = "claude-sonnet-4.5, claude-opus-4.6"
+    assert openclaw.converse(LOGIN, answers(port=str(proxy.port), models=models))[0] == 0
+    # So that the alias leads to another model than no choice at all.
+    config = openclaw.config()
+    config["agents"]["defaults"]["model"]["primary"] = f"{PLUGIN_ID}/claude-opus-4.6"
+    openclaw.config_path.write_text(json.dumps(config))
+    openclaw.start_gateway()
+    assert f"Current: {PLUGIN_ID}/claude-opus-4.6" in reply_to(openclaw, "/model")
+    listed = reply_to(openclaw, f"/models {PLUGIN_ID}")
+    assert all(f"{PLUGIN_ID}/{model}" in listed for model in ("claude-opus-4.6", "claude-sonnet-4.5")), listed
+    assert ANSWER in reply_to(openclaw, "ping")
+    assert f"({PLUGIN_ID}/claude-sonnet-4.5)" in reply_to(openclaw, "/model claude-max-proxy")
+    assert ANSWER in reply_to(openclaw, "ping")
+    assert [request["model"] for request in proxy.requests] == ["claude-opus-4.6", "claude-sonnet-4.5"]
 
 
 @pytest.mark.long

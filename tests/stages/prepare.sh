@@ -75,10 +75,12 @@ done
 # Real interpreters under their plain names: the shims of a version manager are there even where they do not work.
 rm -rf "$tools/pythons"
 mkdir -p "$tools/pythons"
+found_versions=()
 for version in 3.9 3.10 3.11 3.12 3.13 3.14; do
   while read -r candidate; do
     if found=$("$candidate" -I -c 'import sys; print(sys.executable)' 2>/dev/null); then
       ln -s "$found" "$tools/pythons/python$version"
+      found_versions+=("$version")
       break
     fi
   done < <(
@@ -90,6 +92,7 @@ done
 cat >.cache/environment <<ENVIRONMENT
 export FAILCLOSED_TOOLS="$tools"
 export PATH="$tools/venv/bin:$tools/node:$tools/pythons:\$PATH"
+export FAILCLOSED_PYTHON_VERSIONS="${found_versions[*]}"
 export FAILCLOSED_NODE="$wheel/bin/node"
 export FAILCLOSED_OPENCLAW="$tools/openclaw/node_modules/openclaw"
 export FAILCLOSED_OPENCLAW_RELEASES="$tools/openclaw-releases"

@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
-import functools
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from ansible_collections.failclosed.openclaw.tests.unit import python_interpreters
+from ansible_collections.failclosed.openclaw.tests.unit.python_interpreters import (
+    SUPPORTED,
+    account_for_missing,
+    interpreters,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 TARGET_CODE = sorted(
@@ -26,16 +32,8 @@ for path in sys.stdin.read().split():
 """
 
 
-@functools.cache
-def interpreters() -> dict[str, str]:
-    """Return the path of each Python from 3.9 on, by version."""
-    found = {f"3.{sys.version_info[1]}": sys.executable}
-    for version in (f"3.{minor}" for minor in range(9, 15)):
-        path = shutil.which(f"python{version}")
-        # The shim of a version manager is there for versions that are not selected, and then fails.
-        if path and subprocess.run([path, "-I", "-c", ""], capture_output=True, check=False).returncode == 0:
-            found.setdefault(version, path)
-    return found
+def test_every_supported_python_is_here() -> None:
+    account_for_missing()
 
 
 @pytest.mark.parametrize("version", interpreters())
@@ -51,6 +49,44 @@ def test_every_file_compiles(version: str) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
+
+
+@pytest.fixture
+def only_this_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    interpreters.cache_clear()
+    yield
+    interpreters.cache_clear()
+
+
+THIS = "{}.{}".format(*sys.version_info[:2])
+OTHER = next(version for version in SUPPORTED if version != THIS)
+
+
+@pytest.mark.usefixtures("only_this_python")
+def test_a_python_that_was_prepared_and_is_gone_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILCLOSED_PYTHON_VERSIONS", f"{THIS} {OTHER}")
+    with pytest.raises(AssertionError, match=f"names {OTHER}, of which"):
+        account_for_missing()
+
+
+@pytest.mark.usefixtures("only_this_python")
+def test_a_python_that_was_never_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILCLOSED_PYTHON_VERSIONS", THIS)
+    missing = ", ".join(version for version in SUPPORTED if version != THIS)
+    with pytest.raises(pytest.skip.Exception, match=f"no Python {missing}:"):
+        account_for_missing()
+
+
+@pytest.mark.usefixtures("only_this_python")
+def test_a_shim_is_no_python(tmp_path: Path) -> None:
+    shim = tmp_path / f"python{OTHER}"
+    for says, status in (("", 127), (THIS, 0)):
+        shim.write_text(f"#!/bin/sh\necho {says}\nexit {status}\n")
+        shim.chmod(0o755)
+        interpreters.cache_clear()
+        assert list(interpreters()) == [THIS]
+    assert python_interpreters.version_of(str(tmp_path / "none")) is None
 
 
 def vermin(*files: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@
 
 Every test runs under each interpreter: those named in FAILCLOSED_SUPERVISOR_PYTHON (paths, separated by colons), or
 else the current one and every python3.9 to python3.14 on the PATH that runs; all but the oldest and the newest of these
-are marked long. Some tests need a second user: run as root.
+are marked long. One that is missing is named. Some tests need a second user: run as root.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import functools
 import http.client
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +30,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ansible_collections.failclosed.openclaw.tests.unit.python_interpreters import (
+    account_for_missing,
+    interpreters,
+    version_of,
+)
+
 ROOT = Path(__file__).parents[3]
 SUPERVISOR = ROOT / "roles/openclaw_proxy/files/openclaw_proxy_supervisor.py"
 FAULTY_PROXY = ROOT / "tests/proof/faulty_proxy.py"
@@ -41,27 +45,25 @@ SECRET = "canary-5f0d8a"
 PATIENCE = 60.0
 
 
-@functools.cache
-def interpreters() -> list[str]:
+def chosen_interpreters() -> list[str]:
     named = os.environ.get("FAILCLOSED_SUPERVISOR_PYTHON", "")
-    if named:
-        return named.split(os.pathsep)
-    found = {sys.version_info[1]: sys.executable}
-    for minor in range(9, 15):
-        path = shutil.which(f"python3.{minor}")
-        # A pyenv shim exists for versions that are not selected, and then fails.
-        if path and subprocess.run([path, "-I", "-c", ""], capture_output=True, check=False).returncode == 0:
-            found.setdefault(minor, path)
-    return [path for _minor, path in sorted(found.items())]
+    return named.split(os.pathsep) if named else list(interpreters().values())
 
 
 def interpreter_parameters() -> list[Any]:
     """What the ones in between would show alone is seen with ./test --all."""
-    last = len(interpreters()) - 1
+    last = len(chosen_interpreters()) - 1
     return [
         pytest.param(path, marks=[] if number in (0, last) else pytest.mark.long, id="-".join(Path(path).parts[-3:]))
-        for number, path in enumerate(interpreters())
+        for number, path in enumerate(chosen_interpreters())
     ]
+
+
+def test_every_interpreter_is_here() -> None:
+    if "FAILCLOSED_SUPERVISOR_PYTHON" in os.environ:
+        assert [path for path in chosen_interpreters() if version_of(path) is None] == []
+    else:
+        account_for_missing()
 
 
 @pytest.fixture(params=interpreter_parameters(), scope="module")

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _route_map, _routes
+from ansible_collections.failclosed.openclaw.plugins.module_utils import _json5, _merge_patch, _route_map, _routes
 from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils import node_process
+from ansible_collections.failclosed.openclaw.tests.unit.plugins.module_utils.audited_host import CONVERGED, AuditedHost
 
 LOOKS_LIKE_A_ROUTE = re.compile(
     r"model|provider|baseurl|endpoint|api_?key|fallback|url$|command$|token$|runtime|proxy|harness|host$|^env$",
@@ -207,6 +208,145 @@ def test_no_false_alarm_on_the_documentations_examples() -> None:
             allowed = hit.resolves_to == _routes.OTHER or hit.id.startswith("code-") or hit.id in ELSEWHERE
             assert allowed, (hit, text)
     assert checked > 50
+
+
+# By what OpenClaw's documentation says of each section: it concerns this host, its agents' prompts, or a messenger, and
+# names no service that a prompt, a picture or a voice goes to. Models may be named; those are moved.
+LOCAL_SECTIONS = (
+    "accessGroups",
+    "agents.defaults.blockStreamingBreak",
+    "agents.defaults.blockStreamingChunk",
+    "agents.defaults.blockStreamingCoalesce",
+    "agents.defaults.blockStreamingDefault",
+    "agents.defaults.bootstrapMaxChars",
+    "agents.defaults.bootstrapTotalMaxChars",
+    "agents.defaults.contextInjection",
+    "agents.defaults.contextLimits",
+    "agents.defaults.contextPruning",
+    "agents.defaults.decisionModel",
+    "agents.defaults.elevatedDefault",
+    "agents.defaults.heartbeat",
+    "agents.defaults.humanDelay",
+    "agents.defaults.imageMaxDimensionPx",
+    "agents.defaults.imageModel",
+    "agents.defaults.imageQuality",
+    "agents.defaults.maxConcurrent",
+    "agents.defaults.mediaMaxMb",
+    "agents.defaults.mediaModels",
+    "agents.defaults.model",
+    "agents.defaults.modelPolicy",
+    "agents.defaults.modelSelectionScope",
+    "agents.defaults.pdfMaxMb",
+    "agents.defaults.pdfMaxPages",
+    "agents.defaults.pdfModel",
+    "agents.defaults.reasoningDefault",
+    "agents.defaults.repoRoot",
+    "agents.defaults.skills",
+    "agents.defaults.skipBootstrap",
+    "agents.defaults.startupContext",
+    "agents.defaults.subagents",
+    "agents.defaults.thinkingDefault",
+    "agents.defaults.timeoutSeconds",
+    "agents.defaults.toolProgressDetail",
+    "agents.defaults.typingIntervalSeconds",
+    "agents.defaults.typingMode",
+    "agents.defaults.userTimezone",
+    "agents.defaults.utilityModel",
+    "agents.defaults.verboseDefault",
+    "agents.defaults.workspace",
+    "agents.entries.*.agentDir",
+    "agents.entries.*.cwd",
+    "agents.entries.*.decisionModel",
+    "agents.entries.*.default",
+    "agents.entries.*.groupChat",
+    "agents.entries.*.heartbeat",
+    "agents.entries.*.identity",
+    "agents.entries.*.model",
+    "agents.entries.*.name",
+    "agents.entries.*.skills",
+    "agents.entries.*.subagents",
+    "agents.entries.*.tools",
+    "agents.entries.*.utilityModel",
+    "agents.entries.*.workspace",
+    "agents.ownership",
+    "approvals",
+    "bindings",
+    "broadcast",
+    "channels",
+    "commands",
+    "discovery",
+    "gateway.auth",
+    "gateway.bind",
+    "gateway.controlUi",
+    "gateway.http",
+    "gateway.nodes",
+    "gateway.port",
+    "gateway.publicOrigin",
+    "gateway.reload",
+    "gateway.roles",
+    "gateway.tailscale",
+    "gateway.tls",
+    "gateway.tools",
+    "gateway.trustedProxies",
+    "logging",
+    "messages.ackReaction",
+    "messages.ackReactionScope",
+    "messages.groupChat",
+    "messages.queue",
+    "messages.responsePrefix",
+    "messages.visibleReplies",
+    "session",
+    "tools.agentToAgent",
+    "tools.allow",
+    "tools.alsoAllow",
+    "tools.deny",
+    "tools.elevated",
+    "tools.exec",
+    "tools.fs",
+    "tools.loopDetection",
+    "tools.profile",
+    "tools.sessions",
+    "tools.subagents",
+    "tools.toolSearch",
+)
+# Of messengers: what speaks and listens, and the judge that Reef asks about each message.
+SPEAKING_CHANNELS = ("channels.*.voice", "channels.*.tts", "channels.*.stt", "channels.reef")
+
+
+def only_uses_local_sections(config: dict[str, Any]) -> bool:
+    def below(path: Parts, sections: tuple[str, ...]) -> bool:
+        return any(fits(path[: len(section)], section) for section in map(parts_of, sections))
+
+    def leaves(value: Any, path: Parts) -> Iterator[Parts]:
+        if isinstance(value, dict) and value:
+            for key, member in value.items():
+                yield from leaves(member, (*path, key))
+        else:
+            yield path
+
+    return all(below(path, LOCAL_SECTIONS) and not below(path, SPEAKING_CHANNELS) for path in leaves(config, ()))
+
+
+@pytest.mark.long
+@pytest.mark.openclaw
+def test_the_audit_has_nothing_to_say_about_the_examples_that_use_only_allowed_routes(tmp_path: Path) -> None:
+    """A host of the roles whose own settings are the example: the whole audit, on its files."""
+    host = AuditedHost(tmp_path)
+    compliant = other = with_models = 0
+    for text in documentation_examples():
+        config = _json5.loads(text)
+        if not isinstance(config, dict) or not set(config) & {"agents", "gateway", "channels", "tools", "models"}:
+            continue
+        if not only_uses_local_sections(config):
+            other += 1
+            continue
+        moved = to_the_proxy(config)
+        with_models += moved != {**config, "models": moved["models"]}
+        report = host.write(_merge_patch.apply(moved, CONVERGED)).audit()
+        assert (report.compliant, report.findings, report.unknown) == (True, [], []), text
+        compliant += 1
+    # The others are there, too: the list of sections does not just take everything.
+    assert compliant > 400 and with_models > 40 and other > 200, (compliant, with_models, other)
 
 
 # What these examples are about is another way on purpose.
