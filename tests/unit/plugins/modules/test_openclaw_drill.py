@@ -36,7 +36,7 @@ class Host:
         self.seconds = 0.0
         self.slowness = 2
 
-    def run_command(self, _module: object, command: list[str], **_options: Any) -> tuple[int, str, str]:
+    def run_command(self, command: list[str], **_options: Any) -> tuple[int, str, str]:
         text = " ".join(command)
         self.commands.append(text)
         if text.startswith(self.wrong):
@@ -86,7 +86,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
         openclaw_drill._verification, "check_gateway_ready", lambda *_a: Check("gateway-ready", PASSED, "ready")
     )
     monkeypatch.setattr(openclaw_drill.time, "monotonic", lambda: played.seconds)
-    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda *a, **k: played.run_command(*a, **k))
+    monkeypatch.setattr(basic.AnsibleModule, "run_command", played.run_command)
     return played
 
 
