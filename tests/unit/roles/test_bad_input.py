@@ -462,7 +462,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "old-systemd": ({"openclaw_host_info": {**HOST, "systemd_version": 241}}, ["systemd 241", "247 or newer"]),
     "python-too-old-for-litellm": (
         {"openclaw_host_info": {**HOST, "os_version": "11", "python_version": "3.9.2"}},
-        ["LiteLLM needs Python 3.10", "3.9.2"],
+        ["LiteLLM needs Python 3.11", "3.9.2"],
     ),
 }
 
