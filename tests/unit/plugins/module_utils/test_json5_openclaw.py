@@ -135,6 +135,7 @@ def test_the_parser_is_the_one_we_follow(javascript: node_process.NodeProcess) -
     assert javascript.ask("version") == (True, "2.2.3")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("question", "ours"),
     [

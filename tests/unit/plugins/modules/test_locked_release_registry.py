@@ -140,6 +140,8 @@ def test_npm_from_the_registry(npm, node):
     assert (again["changed"], again["started_processes"]) == (False, 0)
 
 
+# Every installation of a Molecule scenario does the same.
+@pytest.mark.long
 def test_openclaw_from_the_roles_lock_starts_without_write_access(npm, node, shared):
     files = ROLE_FILES / "openclaw"
     result = npm(
