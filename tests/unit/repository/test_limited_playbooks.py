@@ -76,7 +76,10 @@ def test_an_audit_of_some_hosts_reports_on_them_and_names_the_others(tmp_path: P
     assert status != 0
     assert (document["unknown"], document["outside_limit"]) == (["first"], ["second"])
     assert "not looked at, outside --limit: second" in output
+    # Whoever closed the directory to others finds it closed.
+    (tmp_path / "reports").chmod(0o700)
     assert audited(tmp_path, "--limit", "first", "-e", '{"openclaw_audit_fail_on": ["drifted"]}')[0] == 0
+    assert (tmp_path / "reports").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("playbook", ["audit.yml", "drill.yml", "site.yml", "uninstall.yml"])
